@@ -1,0 +1,46 @@
+# KCIDB-ng: the commands of users and developers. `make help` lists them.
+SHELL := /bin/bash
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## installs what is missing (Debian: a C compiler, PostgreSQL, RabbitMQ)
+	@command -v cc >/dev/null || { echo "installing a C compiler"; \
+	  if [ "$$(id -u)" = 0 ]; then S=; else S=sudo; fi; $$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
+	@$(CARGO) run --quiet --package kcidb -- up --install
+
+.PHONY: run
+run: deps ## starts the whole system here, in the foreground (Ctrl-C stops it)
+	@$(CARGO) run --quiet --package kcidb -- up --durable
+
+.PHONY: demo
+demo: deps ## starts it, submits a sample with a failed build, shows what became of it, stops it
+	@$(CARGO) run --quiet --package kcidb -- demo
+
+.PHONY: test
+test: deps ## runs every test, on real servers
+	@$(CARGO) build --quiet --workspace --all-targets
+	@$(CARGO) test --quiet --workspace --no-fail-fast
+
+.PHONY: check
+check: ## formatting, lints, documentation, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --quiet --workspace --no-deps --document-private-items
+	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny@0.20.2
+	$(CARGO) deny --log-level error check bans sources licenses
+
+.PHONY: bench
+bench: deps ## measures: POSTs, loading, validation, log analysis (release build)
+	@$(CARGO) bench --quiet --workspace --benches
+
+.PHONY: clean
+clean: ## stops the system that runs here; removes what was built and its data
+	-@test ! -d var || $(CARGO) run --quiet --package kcidb -- down
+	rm -rf var
+	$(CARGO) clean

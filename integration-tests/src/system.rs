@@ -1,0 +1,357 @@
+//! The real binary on servers of its own.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use stack::Stack;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+const SECRET: &str = "a secret of the tests, long enough";
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Two cores carry one system at a time.
+static ONE_AT_A_TIME: LazyLock<Arc<Mutex<()>>> = LazyLock::new(Arc::default);
+
+/// The whole system: private servers, and the services as processes.
+pub struct System {
+    stack: Option<Stack>,
+    dir: TempDir,
+    names: Vec<String>,
+    services: BTreeMap<String, Child>,
+    ports: BTreeMap<&'static str, u16>,
+    http: reqwest::Client,
+    token: String,
+    _alone: OwnedMutexGuard<()>,
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        for child in self.services.values_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A small document of the newest version with so many tests, whose ids start with `prefix`.
+pub fn document(prefix: &str, tests: usize) -> Vec<u8> {
+    let tests: Vec<Value> = (0..tests)
+        .map(|number| serde_json::json!({"id": format!("lab:{prefix}-{number}"), "origin": "lab", "build_id": "lab:b", "status": "PASS"}))
+        .collect();
+    serde_json::json!({"version": {"major": 5, "minor": 3}, "tests": tests}).to_string().into_bytes()
+}
+
+fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a path");
+    path.pop();
+    path.pop();
+    path.push("kcidb");
+    assert!(path.is_file(), "{} is missing: run `cargo build -p kcidb` first, or `make test`", path.display());
+    path
+}
+
+impl System {
+    /// All services in one process.
+    pub async fn start() -> Self {
+        Self::start_with(&["all"]).await
+    }
+
+    /// These services, each in a process of its own.
+    pub async fn start_with(names: &[&str]) -> Self {
+        let alone = ONE_AT_A_TIME.clone().lock_owned().await;
+        stack::install().expect("the servers can be installed");
+        // User postgres has to get into the folder, which is under one that everybody may enter.
+        let dir = tempfile::Builder::new().prefix("kcidb-test-").tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("spool")).expect("a folder");
+        let stack = Stack::start(stack::Options::at(dir.path().join("stack"))).await.expect("the servers start");
+        db::migrate(&db::Options::of(&stack.database_url())).await.expect("the database can be prepared");
+        let names_of_ports = ["gateway", "gateway-admin", "ingester-admin", "status", "status-admin"];
+        let expires_at = chrono::Utc::now() + chrono::Duration::hours(2);
+        let mint = auth::Mint { origin: "lab".into(), origins: vec!["*".into()], expires_at };
+        let mut system = Self {
+            stack: Some(stack),
+            dir,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            services: BTreeMap::new(),
+            ports: names_of_ports.into_iter().map(|name| (name, free_port())).collect(),
+            http: reqwest::Client::new(),
+            token: auth::mint(SECRET, &mint),
+            _alone: alone,
+        };
+        system.start_services().await;
+        system
+    }
+
+    fn stack(&self) -> &Stack {
+        self.stack.as_ref().expect("the system runs")
+    }
+
+    fn spawn(&self, name: &str) -> Child {
+        let local = |port: &str| format!("127.0.0.1:{}", self.ports[port]);
+        let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log");
+        Command::new(binary())
+            .args(["run", name])
+            .env("KCIDB_SPOOL", self.spool())
+            .env("DATABASE_URL", self.stack().database_url())
+            .env("AMQP_URL", self.stack().amqp_url())
+            .env("JWT_SECRET", SECRET)
+            .env("KCIDB_GATEWAY_LISTEN", local("gateway"))
+            .env("KCIDB_GATEWAY_ADMIN", local("gateway-admin"))
+            .env("KCIDB_INGESTER_ADMIN", local("ingester-admin"))
+            .env("KCIDB_STATUS_LISTEN", local("status"))
+            .env("KCIDB_STATUS_ADMIN", local("status-admin"))
+            .env("STATUS_URL", format!("http://{}", local("status")))
+            .env("KCIDB_SPOOL_MIN_FREE", "1000000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts")
+    }
+
+    /// Starts the services, and waits until the gateway answers when it is one of them.
+    pub async fn start_services(&mut self) {
+        for name in self.names.clone() {
+            let child = self.spawn(&name);
+            self.services.insert(name, child);
+        }
+        let url = format!("http://{}/health", self.gateway_address());
+        self.until("the gateway answers", async || self.http.get(&url).send().await.is_ok()).await;
+    }
+
+    /// Adds a service to those that run.
+    pub async fn add_service(&mut self, name: &str) {
+        let child = self.spawn(name);
+        self.names.push(name.to_owned());
+        self.services.insert(name.to_owned(), child);
+    }
+
+    /// Ends every service as a power cut would.
+    pub async fn kill_services(&mut self) {
+        for (_, mut child) in std::mem::take(&mut self.services) {
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+        }
+    }
+
+    /// Stops everything cleanly.
+    pub async fn stop(mut self) {
+        for child in self.services.values() {
+            let pid = rustix::process::Pid::from_child(child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        for (name, mut child) in std::mem::take(&mut self.services) {
+            let status = child.wait().expect("it ends");
+            assert!(status.success(), "{name} ended with {status}: {}", self.log(&name));
+        }
+        if let Some(stack) = self.stack.take() {
+            stack.stop().await;
+        }
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            if Instant::now() > deadline {
+                let logs: Vec<String> = self.names.iter().map(|name| self.log(name)).collect();
+                panic!("not within {PATIENCE:?}: {what}\n{}", logs.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Where submissions are taken.
+    pub fn gateway_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports["gateway"]))
+    }
+
+    /// A token that may speak for every origin.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The secret that tokens are signed with.
+    pub fn secret(&self) -> &'static str {
+        SECRET
+    }
+
+    /// The spool folder.
+    pub fn spool(&self) -> PathBuf {
+        self.dir.path().join("spool")
+    }
+
+    /// POSTs a body; the answer.
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Value {
+        let url = format!("http://{}/submit", self.gateway_address());
+        let response = self.http.post(url).bearer_auth(&self.token).body(body).send().await.expect("an answer");
+        response.json().await.expect("a JSON answer")
+    }
+
+    /// Submits a document; its id.
+    pub async fn submit(&self, document: Vec<u8>) -> String {
+        let answer = self.post(document).await;
+        assert_eq!(answer["status"], "ok", "{answer}");
+        answer["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The status of a submission.
+    pub async fn status(&self, id: &str) -> Value {
+        let url = format!("http://{}/status?id={id}", self.gateway_address());
+        let response = self.http.get(url).bearer_auth(&self.token).send().await.expect("an answer");
+        response.json().await.expect("a JSON answer")
+    }
+
+    /// Waits until a submission is loaded or rejected; its status.
+    pub async fn wait(&self, id: &str) -> Value {
+        self.until(&format!("{id} is finished"), async || {
+            matches!(self.status(id).await["status"].as_str(), Some("processed" | "failed"))
+        })
+        .await;
+        self.status(id).await
+    }
+
+    /// Puts a file into the spool as other programs do.
+    pub fn drop_into_spool(&self, document: &[u8]) {
+        let name = format!("dropped{:016x}.json", rand::random::<u64>());
+        let temporary = self.spool().join(format!("{name}.temp"));
+        std::fs::write(&temporary, document).expect("written");
+        std::fs::rename(temporary, self.spool().join(name)).expect("renamed");
+    }
+
+    /// Waits until no file waits.
+    pub async fn wait_until_empty(&self) {
+        self.until("the spool is empty", async || self.waiting_files().is_empty()).await;
+    }
+
+    /// The files that wait in the spool.
+    pub fn waiting_files(&self) -> Vec<String> {
+        files(&self.spool()).into_iter().filter(|name| name.ends_with(".json")).collect()
+    }
+
+    /// What is in `failed/`.
+    pub fn failed_files(&self) -> Vec<String> {
+        files(&self.spool().join("failed"))
+    }
+
+    /// A connection to the database.
+    pub async fn database(&self) -> tokio_postgres::Client {
+        let url = self.stack().database_url();
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("the database");
+        tokio::spawn(connection);
+        client
+    }
+
+    /// How many rows a table has.
+    pub async fn count(&self, table: &str) -> i64 {
+        let query = format!("SELECT count(*) FROM {table}");
+        self.database().await.query_one(&query, &[]).await.expect("a count").get(0)
+    }
+
+    async fn management(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
+        let ui = self.stack().rabbitmq_ui();
+        let url = format!("{}api/{path}", ui.url);
+        let mut request = self.http.request(method, url).basic_auth(ui.user, Some(ui.password));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.expect("the management API").json().await.expect("JSON")
+    }
+
+    async fn queues(&self) -> Vec<(String, u64)> {
+        let queues = self
+            .management(reqwest::Method::GET, "queues/kcidb?disable_stats=true&enable_queue_totals=true", None)
+            .await;
+        let queue = |queue: &Value| {
+            (queue["name"].as_str().unwrap_or_default().to_owned(), queue["messages"].as_u64().unwrap_or_default())
+        };
+        queues.as_array().expect("a list").iter().map(queue).collect()
+    }
+
+    /// How many dead letters there are.
+    pub async fn dead_letters(&self) -> u64 {
+        self.queues().await.into_iter().filter(|(name, _)| name.ends_with(".dead")).map(|(_, count)| count).sum()
+    }
+
+    /// Waits until the queues are old enough to outlive the broker, which may lose younger ones for good.
+    pub async fn settle_queues(&self) {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+
+    /// The body of the first message of a queue, as an operator sees it in the broker's pages; it stays there.
+    pub async fn peek(&self, queue: &str) -> String {
+        let body = serde_json::json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        let path = format!("queues/kcidb/{queue}/get");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let messages = self.management(reqwest::Method::POST, &path, Some(body.clone())).await;
+            if let Some(message) = messages[0]["payload"].as_str() {
+                return message.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no message in {queue}: {messages}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Stops the broker.
+    pub async fn stop_rabbitmq(&self) {
+        self.stack().stop_rabbitmq().await;
+    }
+
+    /// Starts the broker again.
+    pub async fn start_rabbitmq(&self) {
+        self.stack().start_rabbitmq().await.expect("the broker starts");
+    }
+
+    /// Ends the database as a power cut would.
+    pub async fn kill_postgres(&self) {
+        self.stack().kill_postgres().await;
+    }
+
+    /// Starts the database again.
+    pub async fn start_postgres(&self) {
+        self.stack().start_postgres().await.expect("the database starts");
+    }
+
+    /// What a service says of its readiness.
+    pub async fn ready(&self, service: &str) -> String {
+        let port = self.ports[format!("{service}-admin").as_str()];
+        let url = format!("http://127.0.0.1:{port}/readyz?verbose");
+        self.http.get(url).send().await.expect("an answer").text().await.expect("text")
+    }
+
+    /// The most memory that a service had in RAM so far, in bytes.
+    pub fn peak_rss(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.services[name].id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
+        line.split_whitespace().nth(1).and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number") << 10
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| {
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+        })
+        .unwrap_or_default();
+    names.sort();
+    names
+}

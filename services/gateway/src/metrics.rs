@@ -1,0 +1,314 @@
+//! Every metric of the gateway: those of spec ops.md 14 on the admin port, and the old daemon's on `/metrics`.
+
+use std::{collections::HashSet, fmt::Write as _, sync::Mutex, time::Instant};
+
+use events::PublishMetrics;
+use prometheus::{
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, core::Collector, proto::MetricFamily,
+};
+use spool::Usage;
+use telemetry::metrics::{BYTES, SECONDS, counter, counters, gauge, gauges, histograms};
+
+/// How many origins have metrics of their own; labels come from tokens, and must not fill the memory.
+const ORIGINS: usize = 1000;
+
+/// Every metric of the gateway; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    /// Events published.
+    pub(crate) publish: PublishMetrics,
+    /// HTTP requests by method, route and class of status.
+    pub(crate) requests: IntCounterVec,
+    /// Seconds per HTTP request, by route.
+    pub(crate) request_seconds: HistogramVec,
+    /// HTTP requests in progress.
+    pub(crate) requests_in_flight: IntGauge,
+    /// Submissions by origin, outcome and reason.
+    submissions: IntCounterVec,
+    /// Bytes per accepted submission, by origin.
+    submission_bytes: HistogramVec,
+    /// When the last submission of an origin was accepted.
+    last_submission: IntGaugeVec,
+    /// Events that could not be kept in memory while the broker was away.
+    pub(crate) publish_deferred: IntCounter,
+    /// Spool files, bytes and age of the oldest, by state.
+    spool_files: IntGaugeVec,
+    spool_bytes: IntGaugeVec,
+    spool_oldest: IntGaugeVec,
+    spool_free: IntGauge,
+    /// The free space below which nothing is accepted.
+    pub(crate) spool_limit: IntGauge,
+    old: std::sync::Arc<Old>,
+}
+
+/// The counters that the old daemon has (spec rest-and-spool 5).
+#[derive(Debug)]
+struct Old {
+    started: Instant,
+    submissions: IntCounter,
+    bytes: IntCounter,
+    errors: IntCounter,
+    user_errors: IntCounter,
+    system_errors: IntCounter,
+    by_origin: IntCounterVec,
+    /// The labels in use.
+    origins: Mutex<HashSet<String>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let r = registry;
+        let state = &["state"];
+        Self {
+            publish: PublishMetrics::new(r),
+            requests: counters(
+                r,
+                "kcidb_http_requests_total",
+                "HTTP requests, by route and class of status",
+                &["method", "route", "status"],
+            ),
+            request_seconds: histograms(
+                r,
+                "kcidb_http_request_duration_seconds",
+                "Time to answer an HTTP request",
+                &["route"],
+                SECONDS,
+            ),
+            requests_in_flight: gauge(r, "kcidb_http_requests_in_flight", "HTTP requests in progress"),
+            submissions: counters(
+                r,
+                "kcidb_submissions_total",
+                "Submissions, by origin, outcome and reason",
+                &["origin", "outcome", "reason"],
+            ),
+            submission_bytes: histograms(
+                r,
+                "kcidb_submission_size_bytes",
+                "Size of accepted submissions",
+                &["origin"],
+                BYTES,
+            ),
+            last_submission: gauges(
+                r,
+                "kcidb_origin_last_submission_timestamp_seconds",
+                "When the last submission of an origin was accepted",
+                &["origin"],
+            ),
+            publish_deferred: counter(
+                r,
+                "kcidb_publish_deferred_total",
+                "Events that did not fit into memory while the broker was away, and are made again from the spool",
+            ),
+            spool_files: gauges(r, "kcidb_spool_files", "Files in the spool", state),
+            spool_bytes: gauges(r, "kcidb_spool_bytes", "Bytes in the spool", state),
+            spool_oldest: gauges(r, "kcidb_spool_oldest_seconds", "Age of the oldest file", state),
+            spool_free: gauge(r, "kcidb_spool_free_bytes", "Free space of the spool's file system"),
+            spool_limit: gauge(r, "kcidb_spool_limit_bytes", "Free space below which nothing is accepted"),
+            old: std::sync::Arc::new(Old::new(r)),
+        }
+    }
+
+    /// A submission was accepted.
+    pub(crate) fn accepted(&self, origin: &str, bytes: u64) {
+        let origin = self.old.label(origin);
+        self.old.submissions.inc();
+        self.old.bytes.inc_by(bytes);
+        self.old.by_origin.with_label_values(&[&origin]).inc();
+        self.submissions.with_label_values(&[origin.as_str(), "accepted", ""]).inc();
+        #[expect(clippy::cast_precision_loss, reason = "a histogram's bucket does not need the last digit")]
+        self.submission_bytes.with_label_values(&[&origin]).observe(bytes as f64);
+        self.last_submission.with_label_values(&[&origin]).set(chrono::Utc::now().timestamp());
+    }
+
+    /// A submission was not accepted; the origin is that of its token, if that was good.
+    pub(crate) fn refused(&self, origin: Option<&str>, error: &api::Error) {
+        use api::Error as E;
+        let outcome = match error {
+            E::AuthRequired | E::AuthInvalid(_) | E::AuthExpired => {
+                self.old.errors.inc();
+                "unauthorized"
+            }
+            E::JsonInvalid(_) => {
+                self.old.user_errors.inc();
+                "rejected"
+            }
+            E::TooLarge(_) => "too_large",
+            E::Overloaded(_) | E::ShuttingDown | E::StorageFull => "unavailable",
+            E::Internal => {
+                self.old.system_errors.inc();
+                "unavailable"
+            }
+            _ => "rejected",
+        };
+        let origin = origin.map(|origin| self.old.label(origin)).unwrap_or_default();
+        self.submissions.with_label_values(&[origin.as_str(), outcome, error.code()]).inc();
+    }
+
+    /// What the old daemon counts as the user's error on `/status` and `/authtest`.
+    pub(crate) fn user_error(&self) {
+        self.old.user_errors.inc();
+    }
+
+    /// How full the spool is.
+    pub(crate) fn spool(&self, usage: &Usage) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.spool_files.with_label_values(&["ready"]).set(gauge(usage.files));
+        self.spool_files.with_label_values(&["incoming"]).set(gauge(usage.uploads));
+        self.spool_files.with_label_values(&["failed"]).set(gauge(usage.failed));
+        self.spool_bytes.with_label_values(&["ready"]).set(gauge(usage.bytes));
+        self.spool_bytes.with_label_values(&["incoming"]).set(gauge(usage.incoming_bytes));
+        self.spool_oldest.with_label_values(&["ready"]).set(gauge(usage.oldest.as_secs()));
+        self.spool_free.set(gauge(usage.free_bytes));
+    }
+
+    /// The text of the old daemon's `/metrics`: its names, its types, its help texts, integers only.
+    pub(crate) fn old_text(&self, json_files: u64) -> String {
+        self.old.text(json_files)
+    }
+}
+
+impl Old {
+    /// Those whose names are free are on the admin port, too.
+    fn new(registry: &Registry) -> Self {
+        Self {
+            started: Instant::now(),
+            submissions: IntCounter::new("accepted", "not exported under this name").expect("a valid name"),
+            bytes: counter(registry, "kcidb_submission_size_total", "Total size of all submissions received in bytes"),
+            errors: counter(registry, "kcidb_errors_total", "Total number of errors encountered"),
+            user_errors: counter(registry, "kcidb_user_errors_total", "Total number of user errors encountered"),
+            system_errors: counter(registry, "kcidb_system_errors_total", "Total number of system errors encountered"),
+            by_origin: counters(
+                registry,
+                "kcidb_submissions_by_origin",
+                "Total submissions received per origin",
+                &["origin"],
+            ),
+            origins: Mutex::default(),
+        }
+    }
+
+    fn label(&self, origin: &str) -> String {
+        let label = label(origin);
+        let mut origins = self.origins.lock().expect("no panic happens under this lock");
+        if origins.contains(&label) {
+            return label;
+        }
+        if origins.len() >= ORIGINS {
+            return "other".into();
+        }
+        origins.insert(label.clone());
+        label
+    }
+
+    fn text(&self, json_files: u64) -> String {
+        let mut text = String::new();
+        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "{name}{labels} {value}");
+            }
+        };
+        let one = |value: u64| [(String::new(), value)];
+        for (name, help, counter) in [
+            ("kcidb_submissions_total", "Total number of submissions received", &self.submissions),
+            ("kcidb_submission_size_total", "Total size of all submissions received in bytes", &self.bytes),
+            ("kcidb_errors_total", "Total number of errors encountered", &self.errors),
+            ("kcidb_system_errors_total", "Total number of system errors encountered", &self.system_errors),
+            ("kcidb_user_errors_total", "Total number of user errors encountered", &self.user_errors),
+        ] {
+            family(name, "counter", help, &one(counter.get()));
+        }
+        let help = "Total number of JSON files in the spool directory";
+        family("kcidb_json_files", "gauge", help, &one(json_files));
+        let origins = self.by_origin();
+        family("kcidb_submissions_by_origin", "counter", "Total submissions received per origin", &origins);
+        let uptime = self.started.elapsed().as_secs();
+        family("kcidb_uptime_seconds", "gauge", "Uptime of the server in seconds", &one(uptime));
+        text
+    }
+
+    /// Labels and values, sorted by origin.
+    fn by_origin(&self) -> Vec<(String, u64)> {
+        let families = self.by_origin.collect();
+        let samples = families.iter().flat_map(MetricFamily::get_metric);
+        let mut origins: Vec<_> = samples
+            .filter_map(|sample| {
+                let origin = sample.get_label().first()?.value().to_owned();
+                let count = self.by_origin.with_label_values(&[&origin]).get();
+                Some((format!("{{origin=\"{origin}\"}}"), count))
+            })
+            .collect();
+        origins.sort_unstable();
+        origins
+    }
+}
+
+/// The old daemon's label of an origin: lower case, every run of anything but ASCII letters and digits one `_`, none at
+/// the ends.
+fn label(origin: &str) -> String {
+    let words = origin.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&Registry::new())
+    }
+
+    #[test]
+    fn an_origin_becomes_a_label_as_in_the_old_daemon() {
+        assert_eq!(label("-My--Conf Lab!x-"), "my_conf_lab_x");
+        assert_eq!(label("maestro"), "maestro");
+        assert_eq!(label("日本"), "");
+        assert_eq!(label("a_é_b"), "a_b");
+    }
+
+    #[test]
+    fn the_old_text_has_every_family_even_before_the_first_submission() {
+        let text = metrics().old_text(7);
+        assert!(text.contains(
+            "# HELP kcidb_submissions_by_origin Total submissions received per origin\n\
+             # TYPE kcidb_submissions_by_origin counter\n\
+             # HELP kcidb_uptime_seconds Uptime of the server in seconds\n"
+        ));
+        assert!(text.contains("# TYPE kcidb_json_files gauge\nkcidb_json_files 7\n"), "{text}");
+    }
+
+    #[test]
+    fn what_counts_where() {
+        let metrics = metrics();
+        metrics.accepted("Lab B", 5);
+        metrics.accepted("a", 6);
+        metrics.refused(None, &api::Error::AuthRequired);
+        metrics.refused(Some("a"), &api::Error::JsonInvalid("x at line 1 column 1".into()));
+        metrics.refused(Some("a"), &api::Error::Utf8Invalid("x".into()));
+        metrics.refused(Some("a"), &api::Error::TooLarge(1));
+        metrics.refused(Some("a"), &api::Error::Internal);
+        let text = metrics.old_text(0);
+        for line in [
+            "kcidb_submissions_total 2",
+            "kcidb_submission_size_total 11",
+            "kcidb_errors_total 1",
+            "kcidb_user_errors_total 1",
+            "kcidb_system_errors_total 1",
+            "kcidb_submissions_by_origin{origin=\"a\"} 1\nkcidb_submissions_by_origin{origin=\"lab_b\"} 1",
+        ] {
+            assert!(text.contains(&format!("\n{line}\n")), "{line} in\n{text}");
+        }
+        let refused = |outcome, reason| metrics.submissions.with_label_values(&["a", outcome, reason]).get();
+        assert_eq!(refused("too_large", "too_large"), 1);
+        assert_eq!(refused("rejected", "utf8_invalid"), 1);
+    }
+
+    #[test]
+    fn labels_do_not_grow_without_end() {
+        let metrics = metrics();
+        for number in 0..ORIGINS + 10 {
+            metrics.accepted(&format!("origin{number}"), 1);
+        }
+        assert!(metrics.old_text(0).contains("{origin=\"other\"} 10\n"));
+    }
+}

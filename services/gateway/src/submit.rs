@@ -1,0 +1,208 @@
+//! `POST /submit` (spec rest-and-spool 3).
+
+use std::{sync::Arc, time::Instant};
+
+use api::{Answer, Error};
+use auth::Claims;
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, EXPECT, LOCATION},
+    },
+    response::{IntoResponse as _, Response},
+};
+use events::{Event, v1::SubmissionReceived};
+use schema::syntax::{Checker, Problem, SyntaxError};
+use serde::Serialize;
+use spool::Stored;
+
+use crate::{
+    Gateway,
+    body::{Coding, Incoming},
+    routes::RequestId,
+};
+
+/// How much is read of a body that is refused, so that its sender gets to see why.
+const DRAIN: u64 = 16 << 20;
+
+#[derive(Serialize)]
+struct More<'a> {
+    size: u64,
+    sha256: &'a str,
+    received_at: String,
+    status_url: &'a str,
+}
+
+/// Takes a submission; the answer is sent when it is durable.
+pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let started = Instant::now();
+    let request_id = request.extensions().get::<RequestId>().cloned();
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let claims = match api::authenticate(headers, gateway.verifier.as_ref()) {
+        Ok(claims) => claims,
+        Err(error) => {
+            gateway.metrics.refused(None, &error);
+            // Reading would tell a client that waits for it to go on.
+            if !headers.contains_key(EXPECT) {
+                Incoming::new(body, Coding::Identity, gateway.options.body_timeout, DRAIN).drain(DRAIN).await;
+            }
+            return error.into_response();
+        }
+    };
+    match receive(&gateway, headers, body).await {
+        Ok(stored) => {
+            let span = tracing::info_span!("submission", request_id = request_id.as_ref().map(RequestId::as_str));
+            span.in_scope(|| announce(&gateway, &claims, &stored, headers, started));
+            success(&stored)
+        }
+        Err(error) => {
+            gateway.metrics.refused(Some(&claims.origin), &error);
+            let code = error.code();
+            tracing::debug!(origin = claims.origin, reason = code, %error, "a submission is refused");
+            error.into_response()
+        }
+    }
+}
+
+/// Reads, checks and stores the body.
+async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body) -> Result<Stored, Error> {
+    let options = &gateway.options;
+    if gateway.shutdown.is_cancelled() {
+        return Err(Error::ShuttingDown);
+    }
+    let coding = Coding::of(headers)?;
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > options.max_submission) {
+        return Err(Error::TooLarge(options.max_submission));
+    }
+    let _permit = gateway.uploads.try_acquire().map_err(|_| Error::Overloaded("Too many submissions at once"))?;
+    let mut incoming = gateway.spool.receive().map_err(storage)?;
+    let mut body = Incoming::new(body, coding, options.body_timeout, options.max_submission);
+    match copy(&mut body, &mut incoming).await {
+        Ok(()) => incoming.commit().await.map_err(storage),
+        Err(error) => {
+            drop(incoming);
+            body.drain(DRAIN).await;
+            Err(error)
+        }
+    }
+}
+
+/// Copies the body to the spool, checking on the way that it is one JSON document.
+async fn copy(body: &mut Incoming, incoming: &mut spool::Incoming) -> Result<(), Error> {
+    let mut checker = Checker::new();
+    while let Some(piece) = body.next().await? {
+        checker.feed(&piece).map_err(|error| syntax(&error))?;
+        incoming.write(piece).await.map_err(storage)?;
+    }
+    checker.finish().map_err(|error| syntax(&error))
+}
+
+fn syntax(error: &SyntaxError) -> Error {
+    match error.problem {
+        Problem::InvalidUnicode => Error::Utf8Invalid(format!(
+            "Request body didn't contain valid UTF-8 at line {} column {}",
+            error.line, error.column
+        )),
+        _ => Error::JsonInvalid(error.to_string()),
+    }
+}
+
+/// What a client is told of the spool's troubles; the whole is in the log.
+fn storage(error: spool::Error) -> Error {
+    match error {
+        spool::Error::Busy(why) => {
+            tracing::warn!(why, "a submission is sent away: too much at once");
+            Error::Overloaded("Too many submissions at once")
+        }
+        error if error.is_full() => {
+            tracing::error!(%error, "a submission is sent away: the spool is full");
+            Error::StorageFull
+        }
+        error => {
+            tracing::error!(%error, "a submission cannot be stored");
+            Error::Internal
+        }
+    }
+}
+
+fn announce(gateway: &Gateway, claims: &Claims, stored: &Stored, headers: &HeaderMap, started: Instant) {
+    gateway.metrics.accepted(&claims.origin, stored.size_bytes);
+    let mut event = Event::new(
+        "gateway",
+        claims.origin.as_str(),
+        SubmissionReceived {
+            submission_id: stored.id.to_string(),
+            file: stored.id.file_name().to_string(),
+            origin: claims.origin.clone(),
+            size_bytes: u32::try_from(stored.size_bytes).unwrap_or(u32::MAX),
+            sha256: stored.sha256.clone(),
+        },
+    );
+    event.traceparent = traceparent(headers);
+    gateway.outbox.announce(event);
+    tracing::info!(
+        submission.id = %stored.id,
+        origin = claims.origin,
+        size_bytes = stored.size_bytes,
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "received a submission"
+    );
+}
+
+fn success(stored: &Stored) -> Response {
+    let id = stored.id.as_str();
+    let status_url = format!("/status?id={id}");
+    let mut response = Answer {
+        id,
+        status: "ok",
+        message: &format!("Received submission {id} with size {} bytes", stored.size_bytes),
+        more: More {
+            size: stored.size_bytes,
+            sha256: &stored.sha256,
+            received_at: stored.received_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            status_url: &status_url,
+        },
+    }
+    .respond(StatusCode::OK);
+    let location = HeaderValue::from_str(&status_url).expect("letters, digits and a few signs");
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+/// The W3C trace context, if the client sent a well-formed one.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let lengths = value.split('-').map(str::len);
+    let hexadecimal = value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    (hexadecimal && lengths.eq([2, 32, 16, 2])).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_trace_context_is_dropped() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_static(value));
+            traceparent(&headers)
+        };
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(with(good).as_deref(), Some(good));
+        for bad in ["", "00-1-2-01", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"] {
+            assert_eq!(with(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_a_fault_of_the_service() {
+        let full =
+            spool::Error::Io { action: "write", path: "/x".into(), source: std::io::ErrorKind::StorageFull.into() };
+        assert_eq!(storage(full), Error::StorageFull);
+        assert_eq!(storage(spool::Error::Full("files")), Error::StorageFull);
+    }
+}

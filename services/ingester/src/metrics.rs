@@ -1,0 +1,75 @@
+//! Every metric of the ingester.
+
+use events::{ConsumeMetrics, PublishMetrics};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use telemetry::metrics::{SECONDS, counter, counters, histograms};
+
+/// Every metric of the ingester.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    /// The queue of submissions.
+    pub(crate) consume: ConsumeMetrics,
+    /// What is announced.
+    pub(crate) publish: PublishMetrics,
+    /// Submissions finished, by outcome (ingested, rejected) and reason.
+    pub(crate) submissions: IntCounterVec,
+    /// The same, as existing dashboards read it: submissions loaded.
+    pub(crate) ingestions: IntCounter,
+    /// Objects loaded, by kind and origin.
+    pub(crate) objects: IntCounterVec,
+    /// Faults of rejected documents, by code.
+    pub(crate) faults: IntCounterVec,
+    /// Seconds from the gateway's answer to the commit.
+    pub(crate) end_to_end: HistogramVec,
+    /// Submissions per transaction.
+    pub(crate) batch_submissions: Histogram,
+    /// Transactions repeated, by kind of error.
+    pub(crate) database_retries: IntCounterVec,
+    /// Files that no event announced.
+    pub(crate) swept: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self {
+            consume: ConsumeMetrics::new(registry),
+            publish: PublishMetrics::new(registry),
+            submissions: counters(
+                registry,
+                "kcidb_submissions_finished_total",
+                "Submissions finished, by outcome and reason",
+                &["outcome", "reason"],
+            ),
+            ingestions: counter(registry, "kcidb_ingestions_total", "Total number of submissions loaded"),
+            objects: counters(
+                registry,
+                "kcidb_ingested_objects_total",
+                "Objects loaded, by kind and origin of the submission",
+                &["kind", "origin"],
+            ),
+            faults: counters(registry, "kcidb_schema_faults_total", "Faults of rejected documents, by rule", &["rule"]),
+            end_to_end: histograms(
+                registry,
+                "kcidb_submission_end_to_end_seconds",
+                "Time from receiving a submission to its commit",
+                &["origin"],
+                SECONDS,
+            ),
+            batch_submissions: histograms(
+                registry,
+                "kcidb_batch_submissions",
+                "Submissions loaded in one transaction",
+                &[],
+                &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0],
+            )
+            .with_label_values::<&str>(&[]),
+            database_retries: counters(
+                registry,
+                "kcidb_db_retries_total",
+                "Transactions repeated, by kind of error",
+                &["kind"],
+            ),
+            swept: counter(registry, "kcidb_swept_files_total", "Waiting files that no event announced"),
+        }
+    }
+}

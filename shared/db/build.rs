@@ -1,0 +1,4 @@
+//! Migrations are compiled in: build again when one comes or changes.
+fn main() {
+    println!("cargo::rerun-if-changed=../../migrations");
+}

@@ -1,0 +1,91 @@
+//! Exchanges and queues (spec ops.md 11). Queues are declared with durability and type only; limits are policies, which
+//! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs.
+
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+/// The topic exchange of every event.
+pub const EVENTS: &str = "kcidb.events";
+/// The direct exchange of dead letters; the routing key is the name of the queue that gave up.
+pub const DEAD: &str = "kcidb.dead";
+
+/// The queue of one consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// `<consumer>.<what>`.
+    pub name: &'static str,
+    /// What it is bound to.
+    pub bindings: &'static [&'static str],
+}
+
+/// Submissions that wait to be loaded.
+pub const INGESTER_SUBMISSIONS: Queue = Queue { name: "ingester.submissions", bindings: &["submission.received.#"] };
+/// Every event, for the ledger.
+pub const STATUS_LEDGER: Queue = Queue { name: "status.ledger", bindings: &["#"] };
+
+/// Every queue of the system.
+pub const QUEUES: [Queue; 2] = [INGESTER_SUBMISSIONS, STATUS_LEDGER];
+
+/// The waiting rooms of a queue, shortest first; the last one is used again and again.
+pub const ROOMS: [&str; 3] = ["5s", "1m", "15m"];
+
+impl Queue {
+    /// The waiting room for the retry after `attempt` attempts (from 1).
+    pub fn room(&self, attempt: u32) -> String {
+        let index = (attempt.saturating_sub(1) as usize).min(ROOMS.len() - 1);
+        format!("{}.retry.{}", self.name, ROOMS[index])
+    }
+
+    /// Where this queue's dead letters lie.
+    pub fn dead(&self) -> String {
+        format!("{}.dead", self.name)
+    }
+}
+
+/// Declares everything; repeating it changes nothing.
+///
+/// Publishers do this too, so that an event sent before its consumer ever ran waits in the consumer's queue.
+pub(crate) async fn declare(channel: &Channel) -> lapin::Result<()> {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
+    channel.exchange_declare(DEAD.into(), ExchangeKind::Direct, durable, FieldTable::default()).await?;
+    for queue in QUEUES {
+        declare_queue(channel, queue.name).await?;
+        for binding in queue.bindings {
+            bind(channel, queue.name, EVENTS, binding).await?;
+        }
+        for attempt in 1..=ROOMS.len() {
+            declare_queue(channel, &queue.room(u32::try_from(attempt).unwrap_or(u32::MAX))).await?;
+        }
+        declare_queue(channel, &queue.dead()).await?;
+        bind(channel, &queue.dead(), DEAD, queue.name).await?;
+    }
+    Ok(())
+}
+
+async fn declare_queue(channel: &Channel, name: &str) -> lapin::Result<()> {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map(drop)
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    channel
+        .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_rooms_grow_and_then_stay() {
+        let rooms: Vec<_> = (1..=5).map(|attempt| INGESTER_SUBMISSIONS.room(attempt)).collect();
+        let expected = ["5s", "1m", "15m", "15m", "15m"].map(|room| format!("ingester.submissions.retry.{room}"));
+        assert_eq!(rooms, expected);
+    }
+}

@@ -1,0 +1,13 @@
+//! A kernel build, up to the line with which make gives up (spec 5.7).
+
+use crate::budget::Budget;
+use crate::engine::{Record, State};
+use crate::kbuild;
+
+pub(crate) const START: State = State { name: "kbuild_start", run };
+
+fn run<'t>(text: &'t [u8], budget: &mut Budget) -> Record<'t> {
+    let found = kbuild::finding(text, budget);
+    let end = found.as_ref().map_or(text.len(), |(_, end)| *end);
+    Record { findings: found.into_iter().map(|(finding, _)| finding).collect(), end, ..Record::default() }
+}

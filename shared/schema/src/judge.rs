@@ -1,0 +1,258 @@
+//! The judge: decides over everything that is not plainly right, and says what is wrong in words.
+//!
+//! Invariants: verdicts come from the contract's JSON Schema alone. Free objects are never looked into and unknown fields
+//! never read, so that the memory for one object is bounded by its own fields.
+
+use crate::{
+    classes::Class,
+    contract::Contract,
+    fault::{Fault, Faults, cut, step},
+    members::Members,
+    read::Cursor,
+    version::Version,
+};
+use jsonschema::{
+    JsonType, ValidationError,
+    error::{TypeKind, ValidationErrorKind},
+    paths::LocationSegment,
+};
+use serde_json::{Map, Value};
+use std::io;
+
+/// Nothing in an object is nested deeper than this, free objects apart.
+const LEVELS: u32 = 3;
+/// Longest value shown, in bytes.
+const SHOWN: usize = 500;
+/// How many names of unknown fields are given.
+const NAMED: usize = 5;
+
+/// Judges an object of a list by the contract of a version; `pointer` is where it stands.
+pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, pointer: &str, faults: &mut Faults) {
+    let mut object = Map::new();
+    for (name, text) in &members.0 {
+        let value = match contract.has(kind, name) {
+            true if name == "misc" => outline(text),
+            true => value(&mut Cursor::new(text), 1),
+            false => Value::Null,
+        };
+        object.insert(name.to_string(), value);
+    }
+    let object = Value::Object(object);
+    let id = members.text("id").map(|id| cut(&id));
+    for error in contract.validator(kind).iter_errors(&object) {
+        let mut fault = describe(contract, kind, &error, pointer);
+        let top = error.instance_path().iter().collect::<Vec<_>>();
+        if let (Some(_), [LocationSegment::Property(name)]) = (&fault.value, top.as_slice()) {
+            fault.value = members.0.get(name.as_ref()).map(|text| cut(text));
+        }
+        fault.id.clone_from(&id);
+        faults.push(fault);
+    }
+}
+
+/// Judges the root: its members with lists taken as empty.
+pub(crate) fn root(contract: &Contract, root: &Value, faults: &mut Faults) {
+    let mut of_version = false;
+    for error in contract.validator("document").iter_errors(root) {
+        let in_version =
+            matches!(error.instance_path().iter().next(), Some(LocationSegment::Property(name)) if name == "version");
+        if in_version && of_version {
+            continue;
+        }
+        of_version |= in_version;
+        let mut fault = describe(contract, "document", &error, "");
+        if in_version {
+            fault.code = "unknown_version";
+            fault.message = unknown_version(&root["version"]);
+            fault.value = Some(cut(&shown(&root["version"])));
+        }
+        faults.push(fault);
+    }
+}
+
+fn unknown_version(value: &Value) -> String {
+    let remedy = r#"send {"major": 5, "minor": 3}, or one of 1.1, 2.0, 3.0, 4.0 to 4.5, 5.0 to 5.3 in this form"#;
+    match value {
+        Value::Object(members) if Version::of(value).is_some() && members.len() > 2 => {
+            "`version` may have only `major` and `minor`".to_owned()
+        }
+        _ => format!("`version` names no known version of the schema; {remedy}"),
+    }
+}
+
+/// What kind of value a text is, without its contents.
+pub(crate) fn outline(text: &str) -> Value {
+    match Cursor::new(text).peek() {
+        b'{' => Value::Object(Map::new()),
+        b'[' => Value::Array(Vec::new()),
+        b'"' => Value::String(String::new()),
+        b't' | b'f' => Value::Bool(true),
+        b'n' => Value::Null,
+        _ => Value::from(0),
+    }
+}
+
+/// The value as far as the contract looks into it.
+fn value(cursor: &mut Cursor<'_>, level: u32) -> Value {
+    match cursor.peek() {
+        b'{' | b'[' if level > LEVELS => outline(cursor.raw()),
+        b'{' => {
+            let mut object = Map::new();
+            cursor.object(|cursor, name| {
+                let value = if name == "misc" { outline(cursor.raw()) } else { value(cursor, level + 1) };
+                object.insert(name.into_owned(), value);
+                Some(())
+            });
+            Value::Object(object)
+        }
+        b'[' => {
+            let mut list = Vec::new();
+            cursor.list(|cursor| {
+                list.push(value(cursor, level + 1));
+                Some(())
+            });
+            Value::Array(list)
+        }
+        b'"' => Value::String(cursor.string().unwrap_or_default().into_owned()),
+        _ => serde_json::from_str(cursor.raw()).unwrap_or_default(),
+    }
+}
+
+/// A value that is no object where one should be.
+pub(crate) fn not_an_object(text: &str, pointer: String) -> Fault {
+    let value = outline(text);
+    let (code, message) = wrong_type(&value, "an object");
+    Fault { pointer, code, message, value: Some(cut(text)), id: None }
+}
+
+/// An error of the validator in words.
+fn describe(contract: &Contract, kind: &str, error: &ValidationError<'_>, pointer: &str) -> Fault {
+    let mut pointer = pointer.to_owned();
+    let mut inner = kind;
+    for segment in error.instance_path() {
+        match segment {
+            LocationSegment::Property(name) => {
+                inner = part(&name).unwrap_or(inner);
+                step(&mut pointer, &name);
+            }
+            LocationSegment::Index(index) => step(&mut pointer, &index.to_string()),
+        }
+    }
+    let instance = error.instance();
+    let (code, message, show) = match error.kind() {
+        ValidationErrorKind::Type { kind } => {
+            let (code, message) = wrong_type(instance, type_name(kind));
+            (code, message, true)
+        }
+        ValidationErrorKind::Required { property } => {
+            let field = property.as_str().unwrap_or_default();
+            ("missing_field", format!("the field `{field}` is missing, and {} must have it", article(inner)), false)
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            ("unknown_field", unknown(contract, inner, unexpected), false)
+        }
+        ValidationErrorKind::Custom { message, .. } => {
+            let (code, message) = not_of_class(message, instance.as_str().unwrap_or_default());
+            (code, message, true)
+        }
+        ValidationErrorKind::Minimum { .. } => ("out_of_range", "the number must not be negative".to_owned(), true),
+        other => ("not_accepted", format!("the value breaks the rule `{}`", other.keyword()), true),
+    };
+    Fault { pointer, code, message, value: show.then(|| cut(&shown(instance))), id: None }
+}
+
+/// The kind of the object in a field.
+fn part(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "environment" => "environment",
+        "number" => "quantity",
+        "culprit" => "culprit",
+        "patch_mboxes" | "patchset_files" | "input_files" | "output_files" => "resource",
+        _ => return None,
+    })
+}
+
+fn article(kind: &str) -> String {
+    match kind {
+        "environment" | "issue" | "incident" => format!("an {kind}"),
+        "quantity" => "a number".to_owned(),
+        "resource" => "a file".to_owned(),
+        _ => format!("a {kind}"),
+    }
+}
+
+fn type_name(kind: &TypeKind) -> &'static str {
+    match kind {
+        TypeKind::Single(JsonType::String) => "a string",
+        TypeKind::Single(JsonType::Boolean) => "true or false",
+        TypeKind::Single(JsonType::Integer) => "a whole number",
+        TypeKind::Single(JsonType::Number) => "a number",
+        TypeKind::Single(JsonType::Array) => "a list",
+        _ => "an object",
+    }
+}
+
+fn wrong_type(value: &Value, wanted: &str) -> (&'static str, String) {
+    let found = match value {
+        Value::Null => {
+            return ("null_value", "the value is null; leave the field out instead of sending null".to_owned());
+        }
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    ("wrong_type", format!("the value must be {wanted}, not {found}"))
+}
+
+fn unknown(contract: &Contract, kind: &str, names: &[String]) -> String {
+    let listed: Vec<_> = names.iter().take(NAMED).map(|name| format!("`{}`", cut(name))).collect();
+    let rest = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+    let (fields, are) = if names.len() == 1 { ("field", "is") } else { ("fields", "are") };
+    let newer =
+        names.first().and_then(|name| Contract::first_with(kind, name)).filter(|version| *version > contract.version);
+    let remedy = match newer {
+        Some(version) => {
+            format!("`{}` exists from version {version} on, so let the document say that version", names[0])
+        }
+        None if contract.has(kind, "misc") => "remove it, correct its spelling, or move it into `misc`".to_owned(),
+        None => "remove it or correct its spelling".to_owned(),
+    };
+    let (kind, version) = (article(kind), contract.version);
+    format!("the {fields} {}{rest} {are} unknown in {kind} of version {version}; {remedy}", listed.join(", "))
+}
+
+fn not_of_class(class: &str, text: &str) -> (&'static str, String) {
+    let Some(class) = Class::find(class) else { return ("not_accepted", format!("the text is not of class {class}")) };
+    if text.contains('\0') && !(class.holds)(text) && (class.holds)(&text.replace('\0', "0")) {
+        return ("nul_character", "the text has a U+0000 character, which nothing can store; remove it".to_owned());
+    }
+    if let Some(longest) = class.longest {
+        let length = text.chars().count();
+        return (class.code, format!("the text has {length} characters and may have {longest}; {}", class.advice()));
+    }
+    (class.code, format!("the text is not accepted here; {}", class.advice()))
+}
+
+/// The start of a value as JSON.
+pub(crate) fn shown(value: &Value) -> String {
+    /// Takes so much and no more.
+    struct Start(Vec<u8>);
+    impl io::Write for Start {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.len() >= SHOWN {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.0.extend_from_slice(&bytes[..bytes.len().min(SHOWN - self.0.len())]);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut start = Start(Vec::new());
+    // An error means that there is more than is wanted.
+    drop(serde_json::to_writer(&mut start, value));
+    String::from_utf8_lossy(&start.0).into_owned()
+}

@@ -1,0 +1,117 @@
+//! Hostile and huge documents: no crash, no quadratic time, bounded memory.
+
+use schema::{Document, Options, Refusal, Verdict};
+use std::time::{Duration, Instant};
+
+const VERSION: &str = r#""version":{"major":5,"minor":3}"#;
+
+fn verdict(text: &str) -> Verdict {
+    let start = Instant::now();
+    let verdict = Verdict::of(text.as_bytes(), &Options::default());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
+    verdict
+}
+
+#[test]
+fn deep_nesting_is_refused_without_a_crash() {
+    let deep = format!("{}1{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let rejection = Document::open(deep.as_bytes()).unwrap_err();
+    assert_eq!(rejection.code, Refusal::NotJson);
+    assert!(rejection.to_string().contains("recursion limit exceeded at line 1 column 128"), "{rejection}");
+    // Deep where no contract looks, and where one does.
+    for field in ["misc", "comment", "environment", "input_files", "unknown"] {
+        let (open, close) = (r#"{"misc":"#.repeat(123), "}".repeat(123));
+        let text = format!(
+            r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","{field}":{open}{{}}{close}}}]}}"#
+        );
+        assert_eq!(verdict(&text).accepted, matches!(field, "misc" | "environment"), "{field}");
+    }
+}
+
+#[test]
+fn a_million_repeated_and_unknown_names() {
+    let repeated = r#""comment":"x","#.repeat(1_000_000);
+    let text = format!(r#"{{{VERSION},"tests":[{{{repeated}"id":"o:1","build_id":"o:1","origin":"o"}}]}}"#);
+    assert!(verdict(&text).accepted);
+    let unknown = (0..300_000).map(|number| format!(r#""f{number}":[],"#)).collect::<Vec<_>>().concat();
+    let text = format!(r#"{{{VERSION},"tests":[{{{unknown}"id":"o:1","build_id":"o:1","origin":"o"}}]}}"#);
+    let fault = &verdict(&text).faults[0];
+    assert_eq!((fault.code, fault.pointer.as_str(), fault.id.as_deref()), ("unknown_field", "/tests/0", Some("o:1")));
+    assert!(fault.message.len() < 500, "{}", fault.message);
+    let text = format!("{{{unknown}{VERSION}}}");
+    assert_eq!(verdict(&text).faults[0].code, "unknown_field");
+    let text = format!("{{{}{VERSION}}}", r#""tests":5,"#.repeat(300_000));
+    assert_eq!(verdict(&text).faults[0].code, "wrong_type");
+    let text = format!(r#"{{{}"tests":[],{VERSION}}}"#, r#""tests":5,"#.repeat(300_000));
+    assert!(verdict(&text).accepted);
+}
+
+#[test]
+fn a_million_tiny_objects_good_and_bad() {
+    let good = vec![r#"{"id":"o:1","build_id":"o:1","origin":"o"}"#; 1_000_000].join(",");
+    let counts = verdict(&format!(r#"{{{VERSION},"tests":[{good}]}}"#)).counts.unwrap();
+    assert_eq!(counts.tests, 1_000_000);
+    let bad = verdict(&format!(r#"{{{VERSION},"tests":[{}1]}}"#, "{},".repeat(200_000)));
+    assert_eq!((bad.faults.len(), bad.fault_count), (100, 600_001));
+}
+
+#[test]
+fn huge_strings() {
+    let long = "long \\n".repeat(3_000_000);
+    let with = |field: &str| {
+        format!(r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","{field}":"{long}"}}]}}"#)
+    };
+    assert!(verdict(&with("comment")).accepted);
+    let fault = &verdict(&with("log_excerpt")).faults[0];
+    assert_eq!((fault.code, fault.pointer.as_str()), ("too_long", "/tests/0/log_excerpt"));
+    assert!(fault.message.contains("18000000 characters") && fault.value.as_ref().unwrap().len() < 300, "{fault}");
+    let compatible = format!("{} ", "a,".repeat(1_000_000));
+    let text = format!(
+        r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","environment":{{"compatible":["{compatible}"]}}}}]}}"#
+    );
+    assert_eq!(verdict(&text).faults[0].code, "bad_compatible");
+}
+
+/// Peak memory of this process so far, in bytes.
+fn peak() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
+/// In a process of its own (see `memory`), or the other tests would be measured too.
+#[test]
+#[ignore = "started by `memory`"]
+fn memory_of_a_large_document() {
+    let object = r#"{"id":"o:1","build_id":"o:1","origin":"o","misc":{}}"#;
+    let mut text = format!(r#"{{{VERSION},"tests":[{object}"#);
+    let size = 128 << 20;
+    text.reserve_exact(size);
+    while text.len() < size {
+        text.push(',');
+        text.push_str(object);
+    }
+    text.push_str("]}");
+    let before = peak().unwrap();
+    let document = Document::open(text.as_bytes()).unwrap();
+    let options = Options { threads: 2, ..Options::default() };
+    let counts = document.check(&options).unwrap();
+    let mut seen = 0;
+    document.chunks(&options, 2000, |part| seen += part.counts().total()).unwrap();
+    assert_eq!(seen, counts.total());
+    let more = peak().unwrap() - before;
+    println!("{} objects in {} MiB took {} MiB more", seen, text.len() >> 20, more >> 20);
+    assert!(more < 64 << 20, "{} MiB more", more >> 20);
+}
+
+#[test]
+fn memory() {
+    if peak().is_none() {
+        println!("skipped: no /proc/self/status to read the peak memory from");
+        return;
+    }
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "memory_of_a_large_document"])
+        .status();
+    assert!(status.unwrap().success());
+}
