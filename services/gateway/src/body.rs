@@ -22,6 +22,9 @@ const PIECE: usize = 64 << 10;
 /// The largest window of zstd that is unpacked, as RFC 8878 recommends: 8 MiB. More would be memory of the sender's choice.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
+/// How much is read of a body that is refused, so that its sender gets to see why.
+const DRAIN: u64 = 16 << 20;
+
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -97,11 +100,11 @@ impl Incoming {
     }
 
     /// Reads on and forgets, so that a client that is still sending gets to see the answer; gives up at the end of the
-    /// body, after `limit` bytes, or when the client is not sending at all.
-    pub(crate) async fn drain(self, limit: u64) {
+    /// body, after some megabytes, or when the client is not sending at all.
+    pub(crate) async fn drain(self) {
         const PATIENCE: Duration = Duration::from_millis(300);
         let Source::Plain { mut body, .. } = self.source else { return };
-        let mut left = limit;
+        let mut left = DRAIN;
         while let Ok(Some(Ok(piece))) = tokio::time::timeout(PATIENCE, body.next()).await {
             match left.checked_sub(piece.len() as u64) {
                 Some(rest) => left = rest,
@@ -109,6 +112,20 @@ impl Incoming {
             }
         }
     }
+}
+
+/// Deals with a body that is refused before it is read.
+pub(crate) async fn refuse(headers: &HeaderMap, body: Body, timeout: Duration) {
+    // Reading would tell a client that waits for it to go on.
+    if !headers.contains_key(header::EXPECT) {
+        Incoming::new(body, Coding::Identity, timeout, DRAIN).drain().await;
+    }
+}
+
+/// Refuses a body that says itself that it is too long.
+pub(crate) fn check_declared(headers: &HeaderMap, limit: u64) -> Result<(), Error> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit) { Err(Error::TooLarge(limit)) } else { Ok(()) }
 }
 
 fn gzip(packed: impl AsyncBufRead) -> GzipDecoder<impl AsyncBufRead> {

@@ -60,6 +60,12 @@ pub struct Options {
     /// Submissions received at the same moment at most; further ones are told to come later.
     #[arg(long, env = "KCIDB_MAX_UPLOADS", default_value_t = 256, value_name = "N")]
     pub max_uploads: usize,
+    /// Bytes of a document to validate at most, unpacked. It is held in memory, its upgraded form as well.
+    #[arg(long, env = "KCIDB_MAX_VALIDATION", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub max_validation: u64,
+    /// Documents validated at the same moment at most; further ones are told to come later.
+    #[arg(long, env = "KCIDB_MAX_VALIDATIONS", default_value_t = 4, value_name = "N")]
+    pub max_validations: usize,
     /// How long a request may take to begin, from the connection on.
     #[arg(long, env = "KCIDB_HEAD_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub head_timeout: Duration,

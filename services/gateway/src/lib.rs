@@ -4,7 +4,8 @@
 //! - 200 means durable: `/submit` answers only after [`spool::Incoming::commit`], and announces only after that.
 //! - The queue is only the speed: with the broker away submissions are accepted all the same, and are announced when it
 //!   is back, from memory as long as that lasts, else from the spool.
-//! - The token is judged before a byte of the body is asked for; memory does not grow with the body.
+//! - The token is judged before a byte of the body is asked for; memory does not grow with the body, but for
+//!   `/api/v1/validate`, which has smaller limits.
 //! - No request waits for a service that it does not need.
 
 mod body;
@@ -15,6 +16,7 @@ mod outbox;
 mod routes;
 mod status;
 mod submit;
+mod validate;
 mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -88,6 +90,7 @@ pub(crate) struct Gateway {
     pub(crate) outbox: Outbox,
     pub(crate) metrics: Metrics,
     pub(crate) uploads: Semaphore,
+    pub(crate) validations: Arc<Semaphore>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -125,6 +128,7 @@ pub async fn start(config: Config, status: StatusRoute, shutdown: CancellationTo
     let address = listener.address();
     let gateway = Arc::new(Gateway {
         uploads: Semaphore::new(options.max_uploads),
+        validations: Arc::new(Semaphore::new(options.max_validations)),
         options,
         spool,
         verifier,

@@ -15,12 +15,13 @@ use rand::{Rng, distr::Alphanumeric};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{Gateway, StatusRoute, submit::submit};
+use crate::{Gateway, StatusRoute, submit::submit, validate::validate};
 
 const INDEX: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>KCIDB</title></head><body>\
 <h1>Welcome to KCIDB REST API</h1>\
 <p>POST a JSON document to <code>/submit</code> with <code>Authorization: Bearer TOKEN</code>; \
-GET <code>/status?id=ID</code> says what became of it; <code>/authtest</code> checks a token.</p>\
+GET <code>/status?id=ID</code> says what became of it; <code>/authtest</code> checks a token; \
+POST to <code>/api/v1/validate</code> says what is wrong with a document, and stores nothing.</p>\
 </body></html>\n";
 
 const PLAIN_TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
@@ -33,6 +34,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, status: StatusRoute) -> Router {
         // Base addresses with a slash at the end lead here, and to the second.
         .route("/submit/", post(submit))
         .route("//submit", post(submit))
+        .route("/api/v1/validate", post(validate))
         .route("/authtest", get(authtest))
         .route("/health", get(async || (PLAIN_TEXT, "OK")))
         .route("/metrics", get(metrics))

@@ -6,10 +6,7 @@ use api::{Answer, Error};
 use auth::Claims;
 use axum::{
     extract::{Request, State},
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, EXPECT, LOCATION},
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION},
     response::{IntoResponse as _, Response},
 };
 use events::{Event, v1::SubmissionReceived};
@@ -19,12 +16,9 @@ use spool::Stored;
 
 use crate::{
     Gateway,
-    body::{Coding, Incoming},
+    body::{self, Coding, Incoming},
     routes::RequestId,
 };
-
-/// How much is read of a body that is refused, so that its sender gets to see why.
-const DRAIN: u64 = 16 << 20;
 
 #[derive(Serialize)]
 struct More<'a> {
@@ -44,10 +38,7 @@ pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
         Ok(claims) => claims,
         Err(error) => {
             gateway.metrics.refused(None, &error);
-            // Reading would tell a client that waits for it to go on.
-            if !headers.contains_key(EXPECT) {
-                Incoming::new(body, Coding::Identity, gateway.options.body_timeout, DRAIN).drain(DRAIN).await;
-            }
+            body::refuse(headers, body, gateway.options.body_timeout).await;
             return error.into_response();
         }
     };
@@ -73,10 +64,7 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body)
         return Err(Error::ShuttingDown);
     }
     let coding = Coding::of(headers)?;
-    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > options.max_submission) {
-        return Err(Error::TooLarge(options.max_submission));
-    }
+    body::check_declared(headers, options.max_submission)?;
     let _permit = gateway.uploads.try_acquire().map_err(|_| Error::Overloaded("Too many submissions at once"))?;
     let mut incoming = gateway.spool.receive().map_err(storage)?;
     let mut body = Incoming::new(body, coding, options.body_timeout, options.max_submission);
@@ -84,7 +72,7 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body)
         Ok(()) => incoming.commit().await.map_err(storage),
         Err(error) => {
             drop(incoming);
-            body.drain(DRAIN).await;
+            body.drain().await;
             Err(error)
         }
     }
@@ -100,7 +88,8 @@ async fn copy(body: &mut Incoming, incoming: &mut spool::Incoming) -> Result<(),
     checker.finish().map_err(|error| syntax(&error))
 }
 
-fn syntax(error: &SyntaxError) -> Error {
+/// What a client is told of a body that is not one JSON document.
+pub(crate) fn syntax(error: &SyntaxError) -> Error {
     match error.problem {
         Problem::InvalidUnicode => Error::Utf8Invalid(format!(
             "Request body didn't contain valid UTF-8 at line {} column {}",

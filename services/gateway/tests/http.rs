@@ -10,6 +10,7 @@ use auth::Mint;
 use axum::{Router, extract::Request, routing::get};
 use gateway::{Config, Running, StatusRoute};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use schema::Verdict;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -316,6 +317,87 @@ async fn shutdown_finishes_what_is_in_progress() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     gateway.running.finished.await.expect("finished");
     assert_eq!(files(gateway.folder.path()).len(), 1);
+}
+
+const VALID: &str = r#"{"version":{"major":4,"minor":5},"checkouts":[{"id":"other:1","origin":"other"}]}"#;
+const INVALID: &str =
+    r#"{"version":{"major":5,"minor":3},"checkouts":[{"id":"other:1","origin":"other","comment":null}]}"#;
+
+#[tokio::test]
+async fn validation_answers_as_the_command_does_and_stores_nothing() {
+    let gateway = Gateway::start(|_| ()).await;
+    for text in [VALID, INVALID, "[]", "{}"] {
+        let answer = sent(gateway.post("/api/v1/validate").body(text)).await;
+        assert_eq!(
+            (answer.status(), answer.headers()["content-type"].to_str().expect("text")),
+            (StatusCode::OK, "application/json")
+        );
+        let verdict = Verdict::of(text.as_bytes(), &schema::Options::default());
+        assert_eq!(answer.text().await.expect("text"), serde_json::to_string(&verdict).expect("JSON"));
+    }
+    let ask = async |path, text| sent(gateway.post(path).body(text)).await.json::<Value>().await.expect("JSON");
+    let refused = ask("/api/v1/validate?upgrade", INVALID).await;
+    assert_eq!(
+        (&refused["valid"], &refused["accepted"], &refused["upgraded"]),
+        (&false.into(), &false.into(), &Value::Null)
+    );
+    assert_eq!(refused["version"], serde_json::json!([5, 3]));
+    assert_eq!(
+        (&refused["faults"][0]["pointer"], &refused["faults"][0]["code"]),
+        (&"/checkouts/0/comment".into(), &"null_value".into())
+    );
+    let upgraded = &ask("/api/v1/validate?upgrade", VALID).await["upgraded"];
+    assert_eq!(upgraded["version"], serde_json::json!({"major": 5, "minor": 3}));
+    assert_eq!(upgraded["checkouts"][0]["id"], "other:1");
+    assert!(ask("/api/v1/validate", VALID).await.get("upgraded").is_none());
+    assert_eq!(files(gateway.folder.path()), Vec::<String>::new());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn validation_refuses_what_submit_refuses_too() {
+    let gateway = Gateway::start(|config| config.options.max_validation = 1000).await;
+    let expect = async |request: RequestBuilder, status: u16, code: &str| {
+        let (got, word, body) = error(sent(request).await).await;
+        assert_eq!((got, word.as_str()), (status, code), "{body}");
+    };
+    let post = || gateway.post("/api/v1/validate");
+    let unauthorized = gateway.client.post(gateway.url("/api/v1/validate"));
+    expect(unauthorized.body(VALID), 401, "auth_required").await;
+    expect(gateway.client.get(gateway.url("/api/v1/validate")), 405, "method_not_allowed").await;
+    for body in ["", "{", "{} {}", "[1,]"] {
+        expect(post().body(body), 400, "json_invalid").await;
+        let told = async |path| error(sent(gateway.post(path).body(body)).await).await;
+        assert_eq!(told("/api/v1/validate").await, told("/submit").await, "{body}");
+    }
+    expect(post().body(b"{\"a\":\"\xff\"}".to_vec()), 400, "utf8_invalid").await;
+    expect(post().body(" ".repeat(1001)), 413, "too_large").await;
+    let packed = zstd::encode_all(" ".repeat(1001).as_bytes(), 3).expect("packed");
+    expect(post().header("content-encoding", "zstd").body(packed), 413, "too_large").await;
+    expect(post().header("content-encoding", "br").body(VALID), 415, "encoding_unsupported").await;
+    let packed = zstd::encode_all(VALID.as_bytes(), 3).expect("packed");
+    assert_eq!(sent(post().header("content-encoding", "zstd").body(packed)).await.status(), 200);
+    gateway.stop().await;
+
+    let busy = Gateway::start(|config| config.options.max_validations = 0).await;
+    expect(busy.post("/api/v1/validate").body(VALID), 503, "overloaded").await;
+    assert_eq!(sent(busy.post("/submit").body(VALID)).await.status(), 200);
+    busy.stop().await;
+}
+
+#[tokio::test]
+async fn validation_does_not_need_the_status_service() {
+    let status = get(async || "the status service");
+    let route = || StatusRoute::Local(Router::new().route("/api/v1/submissions", status.clone()));
+    let nobody = StatusRoute::Forward("http://127.0.0.1:1/".parse().expect("an address"));
+    for route in [route(), nobody, StatusRoute::Off] {
+        let gateway = Gateway::start_with(route, |_| ()).await;
+        assert_eq!(sent(gateway.post("/api/v1/validate").body(VALID)).await.status(), 200);
+        gateway.stop().await;
+    }
+    let gateway = Gateway::start_with(route(), |_| ()).await;
+    assert_eq!(gateway.get("/api/v1/submissions").await.text().await.expect("text"), "the status service");
+    gateway.stop().await;
 }
 
 #[tokio::test]

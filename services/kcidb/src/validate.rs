@@ -10,9 +10,8 @@ use std::{
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use schema::{Document, Options, Verdict};
+use schema::{Options, Verdict};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// Could not read a file.
 const UNREADABLE: u8 = 2;
@@ -47,8 +46,6 @@ struct Line<'a> {
     file: &'a str,
     #[serde(flatten)]
     verdict: &'a Verdict,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upgraded: Option<Box<RawValue>>,
 }
 
 /// A line of `--json` about a file that cannot be read.
@@ -103,12 +100,11 @@ fn one(args: &Args, options: &Options, file: &Path, out: &mut impl Write) -> io:
             return Ok(UNREADABLE);
         }
     };
-    let (verdict, upgraded) = judge(args, options, &text);
+    let verdict = if args.upgrade { Verdict::with_upgraded(&text, options) } else { Verdict::of(&text, options) };
     if args.json {
-        let upgraded = upgraded.map(RawValue::from_string).transpose()?;
-        writeln!(out, "{}", serde_json::to_string(&Line { file: &name, verdict: &verdict, upgraded })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Line { file: &name, verdict: &verdict })?)?;
     } else if args.upgrade {
-        if let Some(upgraded) = upgraded {
+        if let Some(upgraded) = &verdict.upgraded {
             writeln!(out, "{upgraded}")?;
         }
         tell(&name, &verdict, &mut io::stderr().lock())?;
@@ -125,17 +121,6 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
         return Ok(text);
     }
     fs::read(file)
-}
-
-fn judge(args: &Args, options: &Options, text: &[u8]) -> (Verdict, Option<String>) {
-    let document = match Document::open(text) {
-        Ok(document) => document,
-        Err(rejection) => return (rejection.into(), None),
-    };
-    let verdict = Verdict::of_document(&document, options);
-    let wanted = args.upgrade && verdict.accepted;
-    let upgraded = wanted.then(|| document.upgraded(options).ok()).flatten();
-    (verdict, upgraded)
 }
 
 /// The verdict for people.

@@ -38,7 +38,7 @@ pub enum Error {
     #[error("No byte of the request body came for {} seconds", .0.as_secs())]
     BodyTimeout(Duration),
     /// The body has more bytes than the limit.
-    #[error("length limit exceeded: a submission has at most {0} bytes")]
+    #[error("length limit exceeded: at most {0} bytes are taken here")]
     TooLarge(u64),
     /// A content coding that is not understood.
     #[error("Content-Encoding {0:?} is not supported; use gzip, zstd or none")]

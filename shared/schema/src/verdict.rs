@@ -7,7 +7,8 @@ use crate::{
     options::Options,
     version::Version,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// What is to be said about a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
     /// How many there are in all.
     pub fault_count: usize,
+    /// The document in the newest version, when that was asked for and it is accepted.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_it_is")]
+    pub upgraded: Option<String>,
 }
 
 impl Verdict {
@@ -42,9 +46,28 @@ impl Verdict {
             counts: Some(counts),
             faults: Vec::new(),
             fault_count: 0,
+            upgraded: None,
         };
         document.check(options).map_or_else(Self::from, accepted)
     }
+
+    /// The verdict on a text, with the upgraded document.
+    pub fn with_upgraded(text: &[u8], options: &Options) -> Self {
+        let document = match Document::open(text) {
+            Ok(document) => document,
+            Err(rejection) => return rejection.into(),
+        };
+        let verdict = Self::of_document(&document, options);
+        let upgraded = if verdict.accepted { document.upgraded(options).ok() } else { None };
+        Self { upgraded, ..verdict }
+    }
+}
+
+/// JSON text stays as it is.
+fn as_it_is<S: Serializer>(json: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let raw: Option<&RawValue> =
+        json.as_deref().map(serde_json::from_str).transpose().map_err(serde::ser::Error::custom)?;
+    raw.serialize(serializer)
 }
 
 impl From<Rejection> for Verdict {
@@ -56,6 +79,7 @@ impl From<Rejection> for Verdict {
             counts: None,
             faults: rejection.faults,
             fault_count: rejection.fault_count,
+            upgraded: None,
         }
     }
 }
