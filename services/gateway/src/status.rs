@@ -1,4 +1,4 @@
-//! `/status` and what else of `/api/v1/…` is not the gateway's: the status service answers, in this process or in another one.
+//! `/status` and the rest of `/api/v1/…`: the status service answers, in this process or in another one.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use std::{
 use schema::{UnknownVersion, Version, json_schema};
 
 /// Print the JSON Schema of a version.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Args {
     /// The version, for instance 4.2; the newest when not given
     #[arg(long, value_name = "VERSION", value_parser = parse)]

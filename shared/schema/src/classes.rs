@@ -3,6 +3,7 @@
 //! Invariants: no function backtracks, all are linear in the length. "One final newline" that many classes tolerate is
 //! removed in one place, [`line`]. The patterns are for readers and other validators; only the functions judge.
 
+use crate::code;
 use serde_json::{Value, json};
 
 /// A named set of strings.
@@ -29,7 +30,7 @@ const PLAIN: Class = Class {
     words: &[],
     longest: None,
     holds: |_| true,
-    code: "bad_text",
+    code: code::UNKNOWN_VALUE,
     remedy: "",
 };
 const ID: &str =
@@ -45,17 +46,24 @@ const HASH: &str = "give the full hash in lower-case hexadecimal";
 /// All classes.
 pub(crate) const CLASSES: &[Class] = &[
     Class { name: "string", ..PLAIN },
-    Class { name: "Name0", pattern: Some("^[a-z0-9_]*$"), holds: name0, code: "bad_name", remedy: NAME, ..PLAIN },
-    Class { name: "Name1", pattern: Some("^[a-z0-9_]+$"), holds: name1, code: "bad_name", remedy: NAME, ..PLAIN },
-    Class { name: "Id-2", pattern: Some("^[a-z0-9_]+:"), holds: id2, code: "bad_id", remedy: ID, ..PLAIN },
-    Class { name: "Id-4", pattern: Some("^[a-z0-9_]+:.*$"), holds: id4, code: "bad_id", remedy: ID, ..PLAIN },
-    Class { name: "Id-5", pattern: Some("^[a-z0-9_]+:[^\\u0000]*$"), holds: id5, code: "bad_id", remedy: ID, ..PLAIN },
-    Class { name: "Sha1", pattern: Some("^[0-9a-f]{40}$"), holds: sha1, code: "bad_hash", remedy: HASH, ..PLAIN },
+    Class { name: "Name0", pattern: Some("^[a-z0-9_]*$"), holds: name0, code: code::BAD_NAME, remedy: NAME, ..PLAIN },
+    Class { name: "Name1", pattern: Some("^[a-z0-9_]+$"), holds: name1, code: code::BAD_NAME, remedy: NAME, ..PLAIN },
+    Class { name: "Id-2", pattern: Some("^[a-z0-9_]+:"), holds: id2, code: code::BAD_ID, remedy: ID, ..PLAIN },
+    Class { name: "Id-4", pattern: Some("^[a-z0-9_]+:.*$"), holds: id4, code: code::BAD_ID, remedy: ID, ..PLAIN },
+    Class {
+        name: "Id-5",
+        pattern: Some("^[a-z0-9_]+:[^\\u0000]*$"),
+        holds: id5,
+        code: code::BAD_ID,
+        remedy: ID,
+        ..PLAIN
+    },
+    Class { name: "Sha1", pattern: Some("^[0-9a-f]{40}$"), holds: sha1, code: code::BAD_HASH, remedy: HASH, ..PLAIN },
     Class {
         name: "Rev",
         pattern: Some("^[0-9a-f]{40}(\\+[0-9a-f]{64})?$"),
         holds: rev,
-        code: "bad_hash",
+        code: code::BAD_HASH,
         remedy: "give the full commit hash, and after a plus sign the patchset hash where there are patches",
         ..PLAIN
     },
@@ -63,7 +71,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "PatchHash",
         pattern: Some("^$|^[0-9a-f]{64}$"),
         holds: patch_hash,
-        code: "bad_hash",
+        code: code::BAD_HASH,
         remedy: "give the SHA-256 in lower-case hexadecimal, or an empty string when there are no patches",
         ..PLAIN
     },
@@ -72,7 +80,7 @@ pub(crate) const CLASSES: &[Class] = &[
         pattern: Some("^(https|git)://.*$"),
         format: Some("uri"),
         holds: repo3,
-        code: "bad_repository",
+        code: code::BAD_REPOSITORY,
         remedy: "give the repository's https:// or git:// URL",
         ..PLAIN
     },
@@ -81,17 +89,24 @@ pub(crate) const CLASSES: &[Class] = &[
         pattern: Some("^https://[^\\u0000]*$"),
         format: Some("uri"),
         holds: repo5,
-        code: "bad_repository",
+        code: code::BAD_REPOSITORY,
         remedy: "give the repository's https:// URL",
         ..PLAIN
     },
-    Class { name: "NoNul", pattern: Some("^[^\\u0000]*$"), holds: no_nul, code: "bad_text", remedy: NO_NUL, ..PLAIN },
-    Class { name: "File-2", pattern: Some("^[^/]+$"), holds: file2, code: "bad_file_name", remedy: FILE, ..PLAIN },
+    Class {
+        name: "NoNul",
+        pattern: Some("^[^\\u0000]*$"),
+        holds: no_nul,
+        code: code::NUL_CHARACTER,
+        remedy: NO_NUL,
+        ..PLAIN
+    },
+    Class { name: "File-2", pattern: Some("^[^/]+$"), holds: file2, code: code::BAD_FILE_NAME, remedy: FILE, ..PLAIN },
     Class {
         name: "File-5",
         pattern: Some("^[^/\\u0000]+$"),
         holds: file5,
-        code: "bad_file_name",
+        code: code::BAD_FILE_NAME,
         remedy: FILE,
         ..PLAIN
     },
@@ -99,7 +114,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Path-1",
         pattern: Some("^[.a-zA-Z0-9_-]*$"),
         holds: path1,
-        code: "bad_path",
+        code: code::BAD_PATH,
         remedy: "use letters, digits, underscores, dashes and dots only",
         ..PLAIN
     },
@@ -107,7 +122,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Path-5",
         pattern: Some("^([a-zA-Z0-9_-]+(\\.[a-zA-Z0-9_-]+)*)?$"),
         holds: path5,
-        code: "bad_path",
+        code: code::BAD_PATH,
         remedy: "use words of letters, digits, underscores and dashes, joined by single dots, for instance \"ltp.syscalls.open01\"",
         ..PLAIN
     },
@@ -115,7 +130,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Compat-4",
         pattern: Some("^[^ ]+(,[^ ]+)*$"),
         holds: compat4,
-        code: "bad_compatible",
+        code: code::BAD_COMPATIBLE,
         remedy: COMPATIBLE,
         ..PLAIN
     },
@@ -123,7 +138,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Compat-5",
         pattern: Some("^[^ \\u0000]+(,[^ \\u0000]+)*$"),
         holds: compat5,
-        code: "bad_compatible",
+        code: code::BAD_COMPATIBLE,
         remedy: COMPATIBLE,
         ..PLAIN
     },
@@ -131,7 +146,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Excerpt-4",
         longest: Some(EXCERPT_LENGTH),
         holds: short,
-        code: "too_long",
+        code: code::TOO_LONG,
         remedy: EXCERPT,
         ..PLAIN
     },
@@ -140,7 +155,7 @@ pub(crate) const CLASSES: &[Class] = &[
         pattern: Some("^[^\\u0000]*$"),
         longest: Some(EXCERPT_LENGTH),
         holds: excerpt5,
-        code: "too_long",
+        code: code::TOO_LONG,
         remedy: EXCERPT,
         ..PLAIN
     },
@@ -148,17 +163,17 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Status-1",
         words: OLD_STATUS,
         holds: |text| OLD_STATUS.contains(&text),
-        code: "unknown_value",
+        code: code::UNKNOWN_VALUE,
         ..PLAIN
     },
-    Class { name: "Status", words: STATUS, holds: status, code: "unknown_value", ..PLAIN },
-    Class { name: "Prefix", words: PREFIX, holds: prefix, code: "unknown_value", ..PLAIN },
-    Class { name: "Uri", format: Some("uri"), holds: uri, code: "bad_url", remedy: URI, ..PLAIN },
+    Class { name: "Status", words: STATUS, holds: status, code: code::UNKNOWN_VALUE, ..PLAIN },
+    Class { name: "Prefix", words: PREFIX, holds: prefix, code: code::UNKNOWN_VALUE, ..PLAIN },
+    Class { name: "Uri", format: Some("uri"), holds: uri, code: code::BAD_URL, remedy: URI, ..PLAIN },
     Class {
         name: "DateTime",
         format: Some("date-time"),
         holds: date_time,
-        code: "bad_time",
+        code: code::BAD_TIME,
         remedy: "write date, time and zone as in \"2025-07-17T18:05:49+00:00\" (RFC 3339)",
         ..PLAIN
     },
@@ -166,7 +181,7 @@ pub(crate) const CLASSES: &[Class] = &[
         name: "Email",
         format: Some("email"),
         holds: email,
-        code: "bad_email",
+        code: code::BAD_EMAIL,
         remedy: "give the Message-ID or address with its @",
         ..PLAIN
     },

@@ -149,10 +149,14 @@ impl Splitter<'_> {
         match (mark, depth, &mut self.current) {
             (Mark::Start, 0, _) => self.root = at,
             (Mark::Key, _, _) => {
-                let name = Cursor::new(&self.text[at..]).string().unwrap_or_default();
+                let name = Cow::Borrowed("");
                 self.current = Some(Member { name, start: at, end: at, count: 0, segments: Vec::new() });
             }
-            (Mark::Start, 1, Some(member)) => member.start = at,
+            (Mark::Start, 1, Some(member)) => {
+                // Only now the name is known to be right.
+                member.name = Cursor::new(&self.text[member.start..at]).string().unwrap_or_default();
+                member.start = at;
+            }
             (Mark::Start, _, Some(member)) => {
                 if member.segments.last().is_none_or(|start| at - start.at >= SEGMENT) {
                     member.segments.push(Start { at, index: member.count });

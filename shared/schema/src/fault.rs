@@ -1,8 +1,6 @@
 //! Why a document is refused: for people and for programs.
-//!
-//! Codes never change their meaning and are never removed; docs/faults.md lists them.
 
-use crate::{syntax::SyntaxError, version::Version};
+use crate::{code, syntax::SyntaxError, version::Version};
 use serde::Serialize;
 use std::fmt;
 
@@ -15,7 +13,7 @@ pub struct Fault {
     /// JSON pointer (RFC 6901) into the document as it was sent; empty for the document itself. For a missing or an unknown
     /// field it points to the object.
     pub pointer: String,
-    /// What kind of fault, for programs: one of docs/faults.md.
+    /// What kind of fault, for programs: one of [`code`], or of the crate that found it.
     pub code: &'static str,
     /// What is wrong and how to put it right.
     pub message: String,
@@ -94,7 +92,7 @@ impl From<SyntaxError> for Rejection {
     fn from(error: SyntaxError) -> Self {
         let fault = Fault {
             pointer: String::new(),
-            code: "not_json",
+            code: code::NOT_JSON,
             message: format!("this is not a JSON document: {error}"),
             value: None,
             id: None,

@@ -5,6 +5,7 @@
 
 use crate::{
     classes::Class,
+    code,
     contract::Contract,
     fault::{Fault, Faults, cut, step},
     members::Members,
@@ -62,7 +63,7 @@ pub(crate) fn root(contract: &Contract, root: &Value, faults: &mut Faults) {
         of_version |= in_version;
         let mut fault = describe(contract, "document", &error, "");
         if in_version {
-            fault.code = "unknown_version";
+            fault.code = code::UNKNOWN_VERSION;
             fault.message = unknown_version(&root["version"]);
             fault.value = Some(cut(&shown(&root["version"])));
         }
@@ -146,17 +147,17 @@ fn describe(contract: &Contract, kind: &str, error: &ValidationError<'_>, pointe
         }
         ValidationErrorKind::Required { property } => {
             let field = property.as_str().unwrap_or_default();
-            ("missing_field", format!("the field `{field}` is missing, and {} must have it", article(inner)), false)
+            (code::MISSING_FIELD, format!("the field `{field}` is missing, and {} must have it", article(inner)), false)
         }
         ValidationErrorKind::AdditionalProperties { unexpected } => {
-            ("unknown_field", unknown(contract, inner, unexpected), false)
+            (code::UNKNOWN_FIELD, unknown(contract, inner, unexpected), false)
         }
         ValidationErrorKind::Custom { message, .. } => {
             let (code, message) = not_of_class(message, instance.as_str().unwrap_or_default());
             (code, message, true)
         }
-        ValidationErrorKind::Minimum { .. } => ("out_of_range", "the number must not be negative".to_owned(), true),
-        other => ("not_accepted", format!("the value breaks the rule `{}`", other.keyword()), true),
+        ValidationErrorKind::Minimum { .. } => (code::OUT_OF_RANGE, "the number must not be negative".to_owned(), true),
+        other => (code::UNKNOWN_VALUE, format!("the value breaks the rule `{}`", other.keyword()), true),
     };
     Fault { pointer, code, message, value: show.then(|| cut(&shown(instance))), id: None }
 }
@@ -195,7 +196,7 @@ fn type_name(kind: &TypeKind) -> &'static str {
 fn wrong_type(value: &Value, wanted: &str) -> (&'static str, String) {
     let found = match value {
         Value::Null => {
-            return ("null_value", "the value is null; leave the field out instead of sending null".to_owned());
+            return (code::NULL_VALUE, "the value is null; leave the field out instead of sending null".to_owned());
         }
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
@@ -203,7 +204,7 @@ fn wrong_type(value: &Value, wanted: &str) -> (&'static str, String) {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    ("wrong_type", format!("the value must be {wanted}, not {found}"))
+    (code::WRONG_TYPE, format!("the value must be {wanted}, not {found}"))
 }
 
 fn unknown(contract: &Contract, kind: &str, names: &[String]) -> String {
@@ -224,9 +225,9 @@ fn unknown(contract: &Contract, kind: &str, names: &[String]) -> String {
 }
 
 fn not_of_class(class: &str, text: &str) -> (&'static str, String) {
-    let Some(class) = Class::find(class) else { return ("not_accepted", format!("the text is not of class {class}")) };
+    let class = Class::find(class).expect("the contract names only classes that exist");
     if text.contains('\0') && !(class.holds)(text) && (class.holds)(&text.replace('\0', "0")) {
-        return ("nul_character", "the text has a U+0000 character, which nothing can store; remove it".to_owned());
+        return (code::NUL_CHARACTER, "the text has a U+0000 character, which nothing can store; remove it".to_owned());
     }
     if let Some(longest) = class.longest {
         let length = text.chars().count();

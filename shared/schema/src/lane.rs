@@ -1,6 +1,7 @@
 //! What happens to each object: read at once when it is plainly right, else judged, upgraded and then read.
 
 use crate::{
+    code,
     contract::Contract,
     document::Segment,
     fault::{Fault, Faults, cut, step},
@@ -173,7 +174,7 @@ impl Lane<'_> {
                 step(&mut pointer, sent_name(&impossible.field, self.version));
                 let message = impossible.message.to_owned();
                 let value = Some(cut(&impossible.value));
-                part.impossible.push(Fault { pointer, code: "not_upgradable", message, value, id });
+                part.impossible.push(Fault { pointer, code: code::NOT_UPGRADABLE, message, value, id });
                 return;
             }
         }
@@ -192,7 +193,7 @@ impl Lane<'_> {
         for fault in &mut faults.list {
             fault.message =
                 format!("after the upgrade from {} to {}: {}", self.version, Version::NEWEST, fault.message);
-            fault.code = "not_upgradable";
+            fault.code = code::NOT_UPGRADABLE;
         }
         let accepts = faults.is_empty();
         part.impossible.append(faults);
@@ -230,7 +231,7 @@ impl Lane<'_> {
                 );
                 part.unnamed.push(Fault {
                     pointer: format!("/{}/{index}/misc/{field}", part.list.name(self.version)),
-                    code: "bad_lab",
+                    code: code::BAD_LAB,
                     message,
                     value: Some(cut(&value)),
                     id: Some(cut(object.id())),

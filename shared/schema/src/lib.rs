@@ -8,6 +8,7 @@
 //! else goes to the judge (`judge.rs`), who alone produces verdicts and faults.
 
 mod classes;
+pub mod code;
 mod contract;
 mod document;
 mod fault;

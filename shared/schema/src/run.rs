@@ -4,6 +4,7 @@
 //! Faults against the schema hide those of the later gates.
 
 use crate::{
+    code,
     contract::Contract,
     document::{Document, Segment},
     fault::{Fault, Faults, Refusal, Rejection},
@@ -173,7 +174,7 @@ impl<'a> Document<'a> {
     fn version_as_float(&self) -> Fault {
         Fault {
             pointer: "/version".to_owned(),
-            code: "not_upgradable",
+            code: code::NOT_UPGRADABLE,
             message: r#"`version` must be written in whole numbers without a fraction, as in {"major": 5, "minor": 3}"#
                 .to_owned(),
             value: self.version_value().map(|value| judge::shown(&value)),

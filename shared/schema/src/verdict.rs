@@ -64,6 +64,7 @@ impl Verdict {
 }
 
 /// JSON text stays as it is.
+#[expect(clippy::ref_option, reason = "serde wants it so")]
 fn as_it_is<S: Serializer>(json: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     let raw: Option<&RawValue> =
         json.as_deref().map(serde_json::from_str).transpose().map_err(serde::ser::Error::custom)?;

@@ -29,6 +29,19 @@ fn deep_nesting_is_refused_without_a_crash() {
 }
 
 #[test]
+fn a_document_cut_or_bent_anywhere() {
+    let whole = r#"{"version":{"major":5,"minor":3},"\u00e9\\\"é\ud83d\ude00":1,"tests":[{"id":"o:\u00e9\\é","a\\":"\ud83d\ude00"}]}"#;
+    for end in 0..whole.len() {
+        assert_eq!(Document::open(&whole.as_bytes()[..end]).unwrap_err().code, Refusal::NotJson, "cut at {end}");
+        for byte in *b"\"\\{}u\0\xff" {
+            let mut bent = whole.as_bytes().to_vec();
+            bent[end] = byte;
+            let _ = Verdict::of(&bent, &Options::default());
+        }
+    }
+}
+
+#[test]
 fn a_million_repeated_and_unknown_names() {
     let repeated = r#""comment":"x","#.repeat(1_000_000);
     let text = format!(r#"{{{VERSION},"tests":[{{{repeated}"id":"o:1","build_id":"o:1","origin":"o"}}]}}"#);
