@@ -54,10 +54,27 @@ impl<'a> Members<'a> {
             }
             json.push_str(&quoted(name));
             json.push(':');
-            json.push_str(value);
+            json.push_str(&if name == "misc" { Cow::Borrowed(value.as_ref()) } else { settled(value) });
         }
         json.push('}');
         json
+    }
+}
+
+/// A value of a field, which is nested no deeper than the contract allows: each name once, free objects as they are.
+fn settled(value: &str) -> Cow<'_, str> {
+    let mut cursor = Cursor::new(value);
+    match cursor.peek() {
+        b'{' => Members::parse(value).map_or(Cow::Borrowed(value), |members| Cow::Owned(members.to_json())),
+        b'[' => {
+            let mut elements = Vec::new();
+            cursor.list(|cursor| {
+                elements.push(settled(cursor.raw()));
+                Some(())
+            });
+            Cow::Owned(format!("[{}]", elements.join(",")))
+        }
+        _ => Cow::Borrowed(value),
     }
 }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use schema::{Document, Options, Refusal, TreeNames, Verdict, Version, json_schema};
+use schema::{Counts, Document, Options, Refusal, TreeNames, Verdict, Version, json_schema};
 use serde_json::{Map, Value, json};
 
 /// Documents of each version.
@@ -168,8 +168,8 @@ fn verdict(text: &str) -> Verdict {
     verdict
 }
 
-/// The verdict of the judge: in every object the first name is repeated, which the quick way refuses. The last counts.
-fn judged(document: &Value) -> Verdict {
+/// In every object the first name is repeated, which the quick way refuses. The last counts.
+fn repeated(document: &Value) -> String {
     let text = document.to_string();
     let mut repeated = String::new();
     for (index, part) in text.split("{\"").enumerate() {
@@ -180,7 +180,13 @@ fn judged(document: &Value) -> Verdict {
         repeated.push_str(part);
     }
     assert_eq!(serde_json::from_str::<Value>(&repeated).unwrap(), *document);
-    verdict(&repeated)
+    repeated
+}
+
+/// How many objects there are, or at which gate the document is refused.
+fn counts(text: &str) -> Result<Counts, Refusal> {
+    let objects = Document::open(text.as_bytes()).unwrap().objects(&Options::default());
+    objects.map(|objects| objects.counts()).map_err(|rejection| rejection.code)
 }
 
 #[test]
@@ -224,7 +230,9 @@ fn the_quick_way_agrees_with_the_judge() {
             let mut maker = Maker { random: StdRng::seed_from_u64(seed), schema: json_schema(version), wrong: 60 };
             let document = maker.document(version);
             let quick = verdict(&document.to_string());
-            assert_eq!(quick, judged(&document), "{version} {seed}\n{document}");
+            let repeated = repeated(&document);
+            assert_eq!(quick, verdict(&repeated), "{version} {seed}\n{document}");
+            assert_eq!(counts(&document.to_string()), counts(&repeated), "{version} {seed}\n{repeated}");
             let text = disguised(&document.to_string(), &mut maker.random);
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
             assert_eq!(

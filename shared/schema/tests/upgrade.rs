@@ -118,3 +118,22 @@ fn numbers_of_any_size() {
         assert_eq!(objects.tests[0].duration, number.parse().ok());
     }
 }
+
+#[test]
+fn of_repeated_names_the_last_counts_at_every_level() {
+    for minor in [0, 3] {
+        let text = format!(
+            r#"{{"version":{{"major":5,"minor":{minor}}},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o",
+            "environment":{{"comment":null,"comment":"last","misc":{{"a":1,"a":1e2}}}},
+            "output_files":[{{"name":7,"name":"a","url":"x:","url":"y:"}}],"number":{{"value":"1","value":2}}}}]}}"#
+        );
+        let document = Document::open(text.as_bytes()).unwrap();
+        let objects = document.objects(&Options::default()).unwrap();
+        let test = &objects.tests[0];
+        let environment = test.environment.as_ref().unwrap();
+        assert_eq!(environment.comment.as_deref(), Some("last"));
+        assert_eq!(environment.misc.as_ref().unwrap().as_str(), r#"{"a":1,"a":1e2}"#);
+        assert_eq!(test.output_files.as_ref().unwrap().as_str(), r#"[{"name":"a","url":"y:"}]"#);
+        assert_eq!(test.number.as_ref().unwrap().value.to_string(), "2");
+    }
+}
