@@ -129,11 +129,11 @@ fn of_repeated_names_the_last_counts_at_every_level() {
         );
         let document = Document::open(text.as_bytes()).unwrap();
         let objects = document.objects(&Options::default()).unwrap();
-        let test = &objects.tests[0];
-        let environment = test.environment.as_ref().unwrap();
+        let found = &objects.tests[0];
+        let environment = found.environment.as_ref().unwrap();
         assert_eq!(environment.comment.as_deref(), Some("last"));
         assert_eq!(environment.misc.as_ref().unwrap().as_str(), r#"{"a":1,"a":1e2}"#);
-        assert_eq!(test.output_files.as_ref().unwrap().as_str(), r#"[{"name":"a","url":"y:"}]"#);
-        assert_eq!(test.number.as_ref().unwrap().value.to_string(), "2");
+        assert_eq!(found.output_files.as_ref().unwrap().as_str(), r#"[{"name":"a","url":"y:"}]"#);
+        assert_eq!(found.number.as_ref().unwrap().value.to_string(), "2");
     }
 }
