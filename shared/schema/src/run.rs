@@ -189,18 +189,16 @@ fn is_plain_version(version: Option<Value>) -> bool {
     members.iter().all(|(name, value)| matches!(name.as_str(), "major" | "minor") && value.is_u64())
 }
 
-/// Works on several pieces at once.
+/// Works on several pieces at once, on the first of them in this thread.
 fn run_batch<'a>(lane: Lane<'_>, batch: &[Segment<'a>]) -> Vec<Part<'a>> {
-    match batch {
-        [segment] => vec![lane.run(*segment)],
-        _ => thread::scope(|scope| {
-            let workers: Vec<_> = batch.iter().map(|segment| scope.spawn(move || lane.run(*segment))).collect();
-            let result = |worker: thread::ScopedJoinHandle<'_, Part<'a>>| {
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            workers.into_iter().map(result).collect()
-        }),
-    }
+    let Some((first, others)) = batch.split_first() else { return Vec::new() };
+    thread::scope(|scope| {
+        let workers: Vec<_> = others.iter().map(|segment| scope.spawn(move || lane.run(*segment))).collect();
+        let result = |worker: thread::ScopedJoinHandle<'_, Part<'a>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        std::iter::once(lane.run(*first)).chain(workers.into_iter().map(result)).collect()
+    })
 }
 
 /// Adds the issue for waived tests, and an incident for each of them (section 5, 4.x → 5.0).
