@@ -7,24 +7,32 @@ CARGO ?= cargo
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deps
-deps: ## installs what is missing (Debian: a C compiler, PostgreSQL, RabbitMQ)
+# The whole workspace is always built at once, or each selection of packages would compile its own variant of the dependencies.
+KCIDB := $${CARGO_TARGET_DIR:-target}/debug/kcidb
+
+.PHONY: compiler
+compiler:
 	@command -v cc >/dev/null || { echo "installing a C compiler"; \
 	  if [ "$$(id -u)" = 0 ]; then S=; else S=sudo; fi; $$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
-	@$(CARGO) run --quiet --package kcidb -- up --install
+
+.PHONY: deps
+deps: compiler ## installs what is missing (Debian: a C compiler, PostgreSQL, RabbitMQ), builds
+	@$(CARGO) build --workspace
+	@$(KCIDB) up --install
 
 .PHONY: run
 run: deps ## starts the whole system here, in the foreground (Ctrl-C stops it)
-	@$(CARGO) run --quiet --package kcidb -- up --durable
+	@exec $(KCIDB) up --durable
 
 .PHONY: demo
 demo: deps ## starts it, submits a sample with a failed build, shows what became of it, stops it
-	@$(CARGO) run --quiet --package kcidb -- demo
+	@exec $(KCIDB) demo
 
 .PHONY: test
-test: deps ## runs every test, on real servers
+test: compiler ## runs every test, on real servers
 	@$(CARGO) build --quiet --workspace --all-targets
+	@$(KCIDB) up --install
 	@$(CARGO) test --quiet --workspace --no-fail-fast
 
 .PHONY: check
@@ -36,11 +44,11 @@ check: ## formatting, lints, documentation, licences
 	$(CARGO) deny --log-level error check bans sources licenses
 
 .PHONY: bench
-bench: deps ## measures: POSTs, loading, validation, log analysis (release build)
+bench: compiler ## measures: POSTs, loading, validation, log analysis (release build)
 	@$(CARGO) bench --quiet --workspace --benches
 
 .PHONY: clean
 clean: ## stops the system that runs here; removes what was built and its data
-	-@test ! -d var || $(CARGO) run --quiet --package kcidb -- down
+	-@test ! -e var/up.json || $(KCIDB) down
 	rm -rf var
 	$(CARGO) clean

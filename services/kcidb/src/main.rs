@@ -17,7 +17,7 @@ use clap::{CommandFactory as _, Parser};
 
 /// Takes in the test results of the Linux kernel's CI world.
 #[derive(Debug, Parser)]
-#[command(name = "kcidb", version, propagate_version = true, infer_subcommands = true)]
+#[command(name = "kcidb", version, infer_subcommands = true)]
 struct Cli {
     #[command(flatten)]
     logs: telemetry::logs::Options,
