@@ -34,6 +34,19 @@ pub fn corpus(conformance: &Path) -> Vec<(String, Vec<u8>)> {
     documents
 }
 
+/// The two rows of the corpus whose `start_time` depends on the order of arrival.
+const ORDER_DEPENDENT: [&str; 2] =
+    ["linaro:5ff1a27b-6d34-4938-9df9-3e09c2c80604", "linaro:bea0bfda-5b68-415b-a324-4b730fe32332"];
+
+/// A row without what depends on the order in which the corpus is loaded.
+pub fn without_order_dependent(row: &serde_json::Value) -> serde_json::Value {
+    let mut row = row.clone();
+    if row["id"].as_str().is_some_and(|id| ORDER_DEPENDENT.contains(&id)) {
+        row["start_time"] = serde_json::Value::Null;
+    }
+    row
+}
+
 /// The lines of a gzip'ed file of JSON lines; none when the file is absent, as the goldens of empty tables are.
 pub fn unpack_json_lines(path: &Path) -> Vec<serde_json::Value> {
     let Ok(file) = std::fs::File::open(path) else { return Vec::new() };

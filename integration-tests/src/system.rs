@@ -338,12 +338,45 @@ impl System {
         self.http.get(url).send().await.expect("an answer").text().await.expect("text")
     }
 
+    /// The CPU seconds that a service has used so far.
+    pub fn cpu(&self, name: &str) -> f64 {
+        own_cpu(self.services[name].id())
+    }
+
+    /// The CPU seconds that PostgreSQL has used so far, all its processes together.
+    pub async fn postgres_cpu(&self) -> f64 {
+        let postgres = self.stack().pids().await["postgres"];
+        let children = std::fs::read_to_string(format!("/proc/{postgres}/task/{postgres}/children")).expect("it runs");
+        let pids = children.split_whitespace().map(|pid| pid.parse().expect("a number"));
+        own_cpu(postgres) + ended_children_cpu(postgres) + pids.map(own_cpu).sum::<f64>()
+    }
+
     /// The most memory that a service had in RAM so far, in bytes.
     pub fn peak_rss(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.services[name].id())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
         line.split_whitespace().nth(1).and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number") << 10
     }
+}
+
+/// User and system time of a process in seconds; 0 when it has just ended.
+fn own_cpu(pid: u32) -> f64 {
+    ticks(pid, [11, 12])
+}
+
+/// The same of those of its children that have ended.
+fn ended_children_cpu(pid: u32) -> f64 {
+    ticks(pid, [13, 14])
+}
+
+/// Fields of `/proc/PID/stat`, counted from the state, which follows the name in parentheses.
+fn ticks(pid: u32, fields: [usize; 2]) -> f64 {
+    /// In which unit the system counts CPU time; it is this on every Linux.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let values: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = fields.map(|field| values.get(field).and_then(|value| value.parse::<f64>().ok()).unwrap_or_default());
+    ticks.iter().sum::<f64>() / TICKS_PER_SECOND
 }
 
 fn files(folder: &Path) -> Vec<String> {

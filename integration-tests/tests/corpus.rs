@@ -3,12 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use futures::{StreamExt as _, stream};
-use integration_tests::{System, TABLES, conformance, corpus, rows, rows_without_timestamps, unpack_json_lines};
+use integration_tests::{
+    System, TABLES, conformance, corpus, rows, rows_without_timestamps, unpack_json_lines, without_order_dependent,
+};
 use serde_json::Value;
-
-/// The two rows whose value depends on the order of arrival (conformance/db/README.md).
-const ORDER_DEPENDENT: [&str; 2] =
-    ["linaro:5ff1a27b-6d34-4938-9df9-3e09c2c80604", "linaro:bea0bfda-5b68-415b-a324-4b730fe32332"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_corpus_ends_in_the_expected_rows_and_repeating_it_changes_nothing() {
@@ -55,12 +53,4 @@ async fn compare(system: &System, conformance: &Path) {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-fn without_order_dependent(row: &Value) -> Value {
-    let mut row = row.clone();
-    if row["id"].as_str().is_some_and(|id| ORDER_DEPENDENT.contains(&id)) {
-        row["start_time"] = Value::Null;
-    }
-    row
 }

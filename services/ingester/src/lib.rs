@@ -82,7 +82,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let loader = Arc::new(load::Loader {
         spool: spool.clone(),
         pool,
-        publisher,
+        publisher: publisher.clone(),
         schema: config.options.schema_options()?,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
@@ -97,6 +97,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         shutdown.clone(),
     ));
 
+    let max_attempts = config.broker.max_attempts;
     let consumer = Consumer {
         options: config.broker,
         queue: topology::INGESTER_SUBMISSIONS,
@@ -105,7 +106,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         check: broker,
     };
     let finished = tokio::spawn(async move {
-        consume(consumer, shutdown, move |delivery| work::handle(intake.clone(), delivery)).await;
+        consume(consumer, shutdown, move |delivery| {
+            work::handle(intake.clone(), publisher.clone(), max_attempts, delivery)
+        })
+        .await;
         let _ = sweep.await;
         // The last intake is gone with the consumer and the sweep: the workers see the end of their queue.
         let _ = workers.await;

@@ -1,4 +1,7 @@
 //! What is in hand: each file once, whoever asked for it.
+//!
+//! A batch that panics is given up, and each of its files is tried again alone. A file that does so again and again is
+//! left where it is: its event goes to the dead letters, and the sweep passes over it until the next start.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -6,9 +9,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use events::{Data, Delivery, Outcome, Reason};
+use events::{Data, Delivery, Event, Outcome, Publisher, Reason, topology::INGESTER_SUBMISSIONS, v1};
 use spool::FileName;
 use tokio::sync::{mpsc, oneshot};
+
+/// A file that was in so many batches that panicked is not swept again.
+const MAX_PANICS: u32 = 5;
 
 /// One file to load.
 #[derive(Debug)]
@@ -33,17 +39,31 @@ impl Work {
 impl Drop for Work {
     /// However work ends, its file is free again; without [`Work::finish`] it ends as a panic does.
     fn drop(&mut self) {
-        for reply in self.in_hand.lock().remove(&self.file).unwrap_or_default() {
+        let mut in_hand = self.in_hand.lock();
+        for reply in in_hand.waiting.remove(&self.file).unwrap_or_default() {
             let _ = reply.send(self.outcome.clone());
+        }
+        if matches!(self.outcome, Outcome::Retry(Reason::WorkerPanicked, _)) {
+            *in_hand.panics.entry(self.file.clone()).or_default() += 1;
+        } else {
+            in_hand.panics.remove(&self.file);
         }
     }
 }
 
+#[derive(Debug, Default)]
+struct Files {
+    /// Who waits for the outcome of a file in hand.
+    waiting: HashMap<FileName, Vec<oneshot::Sender<Outcome>>>,
+    /// How many batches with this file have panicked since it was last finished.
+    panics: HashMap<FileName, u32>,
+}
+
 #[derive(Debug, Clone, Default)]
-struct InHand(Arc<Mutex<HashMap<FileName, Vec<oneshot::Sender<Outcome>>>>>);
+struct InHand(Arc<Mutex<Files>>);
 
 impl InHand {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<FileName, Vec<oneshot::Sender<Outcome>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Files> {
         self.0.lock().expect("no panic happens under this lock")
     }
 }
@@ -64,25 +84,27 @@ impl Intake {
 
     /// Whether nothing is being worked on.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_hand.lock().is_empty()
+        self.in_hand.lock().waiting.is_empty()
     }
 
-    /// Puts in a file that no event announced, unless it is in hand; says whether it was put in.
+    /// Puts in a file that no event announced, unless it is in hand or always panics; says whether it was put in.
     pub(crate) async fn sweep(&self, file: FileName) -> bool {
-        let fresh = match self.in_hand.lock().entry(file.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(Vec::new());
-                true
+        let panics = {
+            let mut in_hand = self.in_hand.lock();
+            let panics = in_hand.panics.get(&file).copied().unwrap_or_default();
+            if panics >= MAX_PANICS || in_hand.waiting.contains_key(&file) {
+                return false;
             }
-            Entry::Occupied(_) => false,
+            in_hand.waiting.insert(file.clone(), Vec::new());
+            panics
         };
-        fresh && self.enqueue(file, None, None, 1).await
+        self.enqueue(file, None, None, 1 + panics).await
     }
 
     /// Puts in the file of an event and waits for its outcome.
     async fn load(&self, file: FileName, origin: String, received_at: DateTime<Utc>, attempt: u32) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        let fresh = match self.in_hand.lock().entry(file.clone()) {
+        let fresh = match self.in_hand.lock().waiting.entry(file.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(vec![reply]);
                 true
@@ -112,15 +134,43 @@ impl Intake {
     }
 }
 
-/// Handles one message of the queue.
-pub(crate) async fn handle(intake: Intake, delivery: Delivery) -> Outcome {
+/// Handles one message of the queue; a submission that has to wait, or is given up, is announced as that.
+pub(crate) async fn handle(intake: Intake, publisher: Publisher, max_attempts: u32, delivery: Delivery) -> Outcome {
     let Data::SubmissionReceived(received) = delivery.event.data else {
         let name = delivery.event.data.name();
         return Outcome::Dead(Reason::UnknownType, format!("{name} is not for the ingester"));
     };
-    match received.file.parse::<FileName>() {
-        Ok(file) => intake.load(file, received.origin, delivery.event.time, delivery.attempt).await,
+    let outcome = match received.file.parse::<FileName>() {
+        Ok(file) => intake.load(file, received.origin.clone(), delivery.event.time, delivery.attempt).await,
         Err(error) => Outcome::Dead(Reason::FileNameInvalid, error.to_string()),
+    };
+    if let Some(event) = delay(received, delivery.attempt, max_attempts, &outcome)
+        && let Err(error) = publisher.publish(&event).await
+    {
+        // The ledger then says what it said before; the message itself is retried all the same.
+        tracing::warn!(%error, "a delay could not be announced");
+    }
+    outcome
+}
+
+/// What to tell of an outcome that is not the end of a submission.
+fn delay(received: v1::SubmissionReceived, attempt: u32, max_attempts: u32, outcome: &Outcome) -> Option<Event> {
+    let v1::SubmissionReceived { submission_id, file, origin, .. } = received;
+    let id = |word: &str| format!("{submission_id}.{word}.{attempt}");
+    match outcome {
+        Outcome::Retry(reason, _) if attempt < max_attempts => {
+            let (id, reason) = (id("retrying"), reason.to_string());
+            let next_try = (Utc::now() + INGESTER_SUBMISSIONS.pause(attempt)).to_rfc3339();
+            let data =
+                v1::SubmissionRetrying { submission_id, file, origin: origin.clone(), reason, attempt, next_try };
+            Some(Event::new("ingester", origin, data).with_id(id))
+        }
+        Outcome::Retry(reason, _) | Outcome::Dead(reason, _) => {
+            let (id, reason) = (id("dead"), reason.to_string());
+            let data = v1::SubmissionDead { submission_id, file, origin: origin.clone(), reason, attempt };
+            Some(Event::new("ingester", origin, data).with_id(id))
+        }
+        Outcome::Done | Outcome::Abandon => None,
     }
 }
 
@@ -159,5 +209,28 @@ mod tests {
         drop(queue.recv().await.expect("the file"));
         assert!(matches!(event.await.expect("an outcome"), Outcome::Retry(Reason::WorkerPanicked, _)));
         assert!(intake.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_always_panics_is_tried_alone_and_then_left_alone() {
+        let (intake, mut queue) = Intake::new(8);
+        for panics in 0..MAX_PANICS {
+            assert!(intake.sweep(file("a.json")).await);
+            let work = queue.recv().await.expect("the file");
+            assert_eq!(work.attempt, 1 + panics, "from the second try on it is loaded alone");
+            drop(work);
+        }
+        assert!(!intake.sweep(file("a.json")).await);
+        assert!(intake.sweep(file("b.json")).await, "others are not affected");
+    }
+
+    #[test]
+    fn a_submission_that_waits_or_is_given_up_is_announced() {
+        let received = || v1::SubmissionReceived { submission_id: "s".into(), ..Default::default() };
+        let retry = Outcome::Retry(Reason::SpoolUnavailable, String::new());
+        let name = |event: Option<Event>| event.map(|event| (event.data.name(), event.id));
+        assert_eq!(name(delay(received(), 1, 2, &retry)), Some(("submission.retrying", "s.retrying.1".into())));
+        assert_eq!(name(delay(received(), 2, 2, &retry)), Some(("submission.dead", "s.dead.2".into())));
+        assert_eq!(name(delay(received(), 1, 2, &Outcome::Done)), None);
     }
 }

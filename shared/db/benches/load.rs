@@ -1,7 +1,7 @@
 //! Loads real or made-up submissions and prints what it cost: `cargo bench -p kcidb-db`.
 //!
-//! Needs `DATABASE_URL`: the tables in it are emptied. `BENCH_FILES` names a folder of submissions; without it documents
-//! are made up. `BENCH_BATCH` (10) documents go into one transaction, over `BENCH_ROUNDS` (3) rounds.
+//! On a private PostgreSQL, or on `DATABASE_URL`, whose tables are emptied. `BENCH_FILES` names a folder of submissions;
+//! without it documents are made up. `BENCH_BATCH` (10) documents go into one transaction, over `BENCH_ROUNDS` (3) rounds.
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
 
 use std::{fs, time::Instant};
@@ -63,9 +63,12 @@ fn made_up(place: usize) -> Vec<u8> {
 
 #[tokio::main]
 async fn main() {
-    let Ok(url) = std::env::var("DATABASE_URL") else {
-        println!("skipped: set DATABASE_URL to a database that may be emptied");
-        return;
+    let url = match std::env::var("DATABASE_URL") {
+        Ok(url) => url,
+        Err(_) => {
+            stack::install().unwrap();
+            stack::shared().await.unwrap().fresh_database().await.unwrap()
+        }
     };
     let options = db::Options::of(&url);
     db::migrate(&options).await.unwrap();

@@ -1,6 +1,8 @@
 //! Exchanges and queues (spec ops.md 11). Queues are declared with durability and type only; limits are policies, which
 //! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs.
 
+use std::time::Duration;
+
 use lapin::{
     Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
@@ -29,20 +31,29 @@ pub const STATUS_LEDGER: Queue = Queue { name: "status.ledger", bindings: &["#"]
 /// Every queue of the system.
 pub const QUEUES: [Queue; 2] = [INGESTER_SUBMISSIONS, STATUS_LEDGER];
 
-/// The waiting rooms of a queue, shortest first; the last one is used again and again.
-pub const ROOMS: [&str; 3] = ["5s", "1m", "15m"];
+/// The waiting rooms of a queue, shortest first, with the seconds that their policies make messages wait; the last one is
+/// used again and again.
+pub const ROOMS: [(&str, u64); 3] = [("5s", 5), ("1m", 60), ("15m", 900)];
 
 impl Queue {
     /// The waiting room for the retry after `attempt` attempts (from 1).
     pub fn room(&self, attempt: u32) -> String {
-        let index = (attempt.saturating_sub(1) as usize).min(ROOMS.len() - 1);
-        format!("{}.retry.{}", self.name, ROOMS[index])
+        format!("{}.retry.{}", self.name, room(attempt).0)
+    }
+
+    /// How long a message waits there.
+    pub fn pause(&self, attempt: u32) -> Duration {
+        Duration::from_secs(room(attempt).1)
     }
 
     /// Where this queue's dead letters lie.
     pub fn dead(&self) -> String {
         format!("{}.dead", self.name)
     }
+}
+
+fn room(attempt: u32) -> (&'static str, u64) {
+    ROOMS[(attempt.saturating_sub(1) as usize).min(ROOMS.len() - 1)]
 }
 
 /// Declares everything; repeating it changes nothing.
