@@ -135,14 +135,14 @@ impl System {
     }
 
     /// Adds a service to those that run.
-    pub async fn add_service(&mut self, name: &str) {
+    pub fn add_service(&mut self, name: &str) {
         let child = self.spawn(name);
         self.names.push(name.to_owned());
         self.services.insert(name.to_owned(), child);
     }
 
     /// Ends every service as a power cut would.
-    pub async fn kill_services(&mut self) {
+    pub fn kill_services(&mut self) {
         for (_, mut child) in std::mem::take(&mut self.services) {
             child.kill().expect("it runs");
             child.wait().expect("it ends");
@@ -244,7 +244,7 @@ impl System {
 
     /// The files that wait in the spool.
     pub fn waiting_files(&self) -> Vec<String> {
-        files(&self.spool()).into_iter().filter(|name| name.ends_with(".json")).collect()
+        files(&self.spool()).into_iter().filter(|name| name.strip_suffix(".json").is_some()).collect()
     }
 
     /// What is in `failed/`.
@@ -288,7 +288,12 @@ impl System {
 
     /// How many dead letters there are.
     pub async fn dead_letters(&self) -> u64 {
-        self.queues().await.into_iter().filter(|(name, _)| name.ends_with(".dead")).map(|(_, count)| count).sum()
+        self.queues()
+            .await
+            .into_iter()
+            .filter(|(name, _)| name.strip_suffix(".dead").is_some())
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Waits until the queues are old enough to outlive the broker, which may lose younger ones for good.

@@ -112,7 +112,7 @@ impl Follow {
         counts.issues += more.issues;
         counts.incidents += more.incidents;
         if self.origin.is_empty() {
-            self.origin = first_origin(objects).to_owned();
+            first_origin(objects).clone_into(&mut self.origin);
         }
         let id = &self.submission_id;
         for build in objects.builds.iter().filter(|build| is_failed(build.status.as_deref())) {

@@ -16,7 +16,7 @@ pub(crate) enum Args {
     /// The status service: says what became of submissions, and keeps the ledger.
     Status(status::Config),
     /// All services in one process, which share what they need.
-    All(All),
+    All(Box<All>),
 }
 
 /// The options of all services.
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             running.finished.await?;
         }
         Args::All(config) => {
-            let (_, finished) = all(config, shutdown).await?;
+            let (_, finished) = all(*config, shutdown).await?;
             finished.await?;
         }
     }

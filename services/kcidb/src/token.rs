@@ -63,9 +63,9 @@ fn inspect(token: &str, secrets: &auth::Options) -> anyhow::Result<ExitCode> {
     let (header, payload) = (decode(header).context("the first part")?, decode(payload).context("the second part")?);
     println!("header   {header}");
     println!("claims   {payload}");
-    if let Some(expires) =
-        payload.get("exp").and_then(Value::as_f64).and_then(|at| chrono::DateTime::from_timestamp(at as i64, 0))
-    {
+    #[expect(clippy::cast_possible_truncation, reason = "whole seconds are enough, and the cast saturates")]
+    let seconds = payload.get("exp").and_then(Value::as_f64).map(|at| at as i64);
+    if let Some(expires) = seconds.and_then(|at| chrono::DateTime::from_timestamp(at, 0)) {
         println!("expires  {}", expires.to_rfc3339());
     }
     let verifier = match secrets.verifier() {

@@ -32,6 +32,10 @@ const STOP: Duration = Duration::from_mins(2);
 
 /// Starts the whole system here.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and they go together in any way"
+)]
 pub(crate) struct UpArgs {
     /// The folder for servers, spool and secret; what is in it is kept between runs.
     #[arg(long, default_value = "var", value_name = "DIR")]
@@ -242,14 +246,12 @@ fn secret(dir: &Path) -> anyhow::Result<String> {
         return Ok(secret);
     }
     let path = dir.join("jwt_secret");
-    match std::fs::read_to_string(&path) {
-        Ok(secret) => Ok(secret.trim().to_owned()),
-        Err(_) => {
-            let secret: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(48).map(char::from).collect();
-            private_file(&path, secret.as_bytes())?;
-            Ok(secret)
-        }
+    if let Ok(secret) = std::fs::read_to_string(&path) {
+        return Ok(secret.trim().to_owned());
     }
+    let secret: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(48).map(char::from).collect();
+    private_file(&path, secret.as_bytes())?;
+    Ok(secret)
 }
 
 fn private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! What a database holds, as lines of text: one for each column, key, index and function.
 //!
 //! `catalogue.txt` is the list for a complete database, written by a test from a fresh migrated one. [`read`] gives the
-//! lines of a live database; comparing the two is how [`crate::check`] finds what is missing and how a test keeps the
+//! lines of a live database; comparing the two is how [`crate::check()`] finds what is missing and how a test keeps the
 //! migrations honest. Only objects that the list knows matter: extra columns, indexes and tables harm nobody.
 
 use std::collections::BTreeMap;

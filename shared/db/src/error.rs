@@ -1,7 +1,7 @@
 //! What went wrong in the database, told by what the caller should do about it.
 //!
 //! The driver keeps the error's code (SQLSTATE) to itself, so an error of the server is recognised by its message.
-//! Therefore connections ask for English messages where they may, and [`crate::check`] reports a server that speaks
+//! Therefore connections ask for English messages where they may, and [`crate::check()`] reports a server that speaks
 //! another language. An error that is not recognised is never blamed on a document.
 
 use std::error::Error as StdError;

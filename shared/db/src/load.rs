@@ -21,7 +21,7 @@ const ROWS: usize = 1000;
 /// Bytes of one statement, as far as rows allow.
 const BYTES: usize = 4 << 20;
 
-/// Loads documents, given in their order, in the caller's transaction. What [`crate::unstorable`] finds must have been
+/// Loads documents, given in their order, in the caller's transaction. What [`crate::unstorable()`] finds must have been
 /// refused before.
 ///
 /// # Errors

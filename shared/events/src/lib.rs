@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - [`Publisher::publish`] returns `Ok` only after the broker has confirmed the message: a queue has it on disk.
-//! - [`consume`] acknowledges a message only after its handler said [`Outcome::Done`], or after the broker has confirmed
+//! - [`consume()`] acknowledges a message only after its handler said [`Outcome::Done`], or after the broker has confirmed
 //!   the copy that waits for a retry or lies with the dead letters. A message is never lost between two queues; it may come twice.
 //! - A lost connection is waited out, here, with a jittered back-off; it never reaches a handler.
 

@@ -1,7 +1,7 @@
 //! The string classes and formats of the schema (spec/io-schema.md section 2), each a plain function on the whole string.
 //!
 //! Invariants: no function backtracks, all are linear in the length. "One final newline" that many classes tolerate is
-//! removed in one place, [`line`]. The patterns are for readers and other validators; only the functions judge.
+//! removed in one place, [`line()`]. The patterns are for readers and other validators; only the functions judge.
 
 use crate::code;
 use serde_json::{Value, json};

@@ -174,7 +174,9 @@ pub(crate) async fn kill_in_folder(folder: &Path, name: &str) {
 /// Kills the processes of this name or mark in a folder; true when there were any.
 pub(crate) fn kill_once_in_folder(folder: &Path, name: &str) -> bool {
     let pids = in_folder(folder, name);
-    pids.iter().for_each(|pid| send(*pid, Signal::KILL));
+    for pid in &pids {
+        send(*pid, Signal::KILL);
+    }
     !pids.is_empty()
 }
 
