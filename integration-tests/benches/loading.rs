@@ -36,7 +36,7 @@ async fn measure(round: usize, documents: &[Vec<u8>], bytes: usize) {
         })
         .await;
     let (server, started) = (system.postgres_cpu().await, Instant::now());
-    system.add_service("ingester").await;
+    system.add_service("ingester");
     system.wait_until_empty().await;
     let (seconds, server) = (started.elapsed().as_secs_f64(), system.postgres_cpu().await - server);
     assert_eq!(system.failed_files(), Vec::<String>::new());

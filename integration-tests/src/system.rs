@@ -316,6 +316,43 @@ impl System {
         }
     }
 
+    /// Puts a message into a queue as it is.
+    pub async fn send_to_queue(&self, queue: &str, payload: &str) {
+        let body = serde_json::json!({"routing_key": queue, "payload": payload, "payload_encoding": "string",
+            "properties": {"message_id": "by-hand", "delivery_mode": 2, "headers": {"traceparent": "00-trace"}}});
+        let answer = self.management(reqwest::Method::POST, "exchanges/kcidb/amq.default/publish", Some(body)).await;
+        assert_eq!(answer["routed"], true, "{answer}");
+    }
+
+    /// Removes a policy, as a careless operator would.
+    pub async fn delete_policy(&self, name: &str) {
+        let ui = self.stack().rabbitmq_ui();
+        let url = format!("{}api/policies/kcidb/{name}", ui.url);
+        let response = self.http.delete(url).basic_auth(ui.user, Some(ui.password)).send().await.expect("an answer");
+        assert!(response.status().is_success(), "{}", response.status());
+    }
+
+    /// Waits until there are so many dead letters.
+    pub async fn wait_for_dead_letters(&self, count: u64) {
+        self.until("the dead letters are there", async || self.dead_letters().await == count).await;
+    }
+
+    /// Runs the tool as an operator does: its success and what it printed.
+    pub fn kcidb(&self, arguments: &[&str]) -> (bool, String) {
+        let ui = self.stack().rabbitmq_ui();
+        let output = Command::new(binary())
+            .args(arguments)
+            .env("KCIDB_SPOOL", self.spool())
+            .env("DATABASE_URL", self.stack().database_url())
+            .env("AMQP_URL", self.stack().amqp_url())
+            .env("RABBITMQ_MANAGEMENT_URL", ui.url)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary starts");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Stops the broker.
     pub async fn stop_rabbitmq(&self) {
         self.stack().stop_rabbitmq().await;

@@ -1,10 +1,14 @@
 //! `kcidb`: every service and every tool of KCIDB-ng in one command.
 
+mod broker;
 mod client;
 mod db;
 mod demo;
+mod health;
+mod queue;
 mod run;
 mod schema;
+mod spool;
 mod status;
 mod submit;
 mod token;
@@ -50,6 +54,14 @@ enum Command {
     /// Prepares the database and checks it.
     #[command(subcommand)]
     Db(db::Args),
+    /// Prepares the broker, shows its queues, and deals with dead letters.
+    #[command(subcommand)]
+    Queue(queue::Args),
+    /// Looks at the files of the spool, puts them back, removes old ones.
+    #[command(subcommand)]
+    Spool(spool::Args),
+    /// Asks a service whether it is well.
+    Health(health::Args),
     /// Prints the shell's completion script.
     Completion {
         /// The shell.
@@ -86,6 +98,9 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(args),
         Command::Token(args) => token::run(args),
         Command::Db(args) => db::run(args).await,
+        Command::Queue(args) => queue::run(args).await,
+        Command::Spool(args) => tokio::task::block_in_place(|| spool::run(args)),
+        Command::Health(args) => health::run(args).await,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kcidb", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

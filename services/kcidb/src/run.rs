@@ -23,7 +23,7 @@ pub(crate) enum Args {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct All {
     #[command(flatten)]
-    pub(crate) spool: spool::Options,
+    pub(crate) spool: ::spool::Options,
     #[command(flatten)]
     pub(crate) database: ::db::Options,
     #[command(flatten)]

@@ -11,6 +11,7 @@ mod connect;
 mod consume;
 mod event;
 mod metrics;
+mod operate;
 mod publish;
 mod reason;
 pub mod topology;
@@ -19,6 +20,7 @@ pub use config::Options;
 pub use consume::{Consumer, Delivery, Outcome, consume};
 pub use event::{Data, Event, MalformedEvent};
 pub use metrics::{ConsumeMetrics, PublishMetrics};
+pub use operate::{DeadLetter, DeadLetters, Depth, OperateError, declare, depths};
 pub use publish::{PublishError, Publisher};
 pub use reason::Reason;
 

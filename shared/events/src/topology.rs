@@ -36,6 +36,12 @@ pub const QUEUES: [Queue; 2] = [INGESTER_SUBMISSIONS, STATUS_LEDGER];
 pub const ROOMS: [(&str, u64); 3] = [("5s", 5), ("1m", 60), ("15m", 900)];
 
 impl Queue {
+    /// The queue of this name; the name of its dead letters is as good.
+    pub fn named(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(".dead").unwrap_or(name);
+        QUEUES.into_iter().find(|queue| queue.name == name)
+    }
+
     /// The waiting room for the retry after `attempt` attempts (from 1).
     pub fn room(&self, attempt: u32) -> String {
         format!("{}.retry.{}", self.name, room(attempt).0)

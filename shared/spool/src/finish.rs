@@ -67,7 +67,7 @@ impl Spool {
             for file in &files {
                 result = result.and(inner.take_out(file, &inner.archive));
             }
-            inner.sync_folders(&inner.archive).and(result)
+            Inner::sync_folders(&inner.archive, &inner.root).and(result)
         })
         .await
     }
@@ -85,7 +85,7 @@ impl Spool {
                 inner.write_reason(&file, &text)?;
             }
             inner.take_out(&file, &inner.failed)?;
-            inner.sync_folders(&inner.failed)
+            Inner::sync_folders(&inner.failed, &inner.root)
         })
         .await
     }
@@ -126,8 +126,8 @@ impl Inner {
     }
 
     /// The new place first: should the machine crash in between, a file may be seen twice, but not never.
-    fn sync_folders(&self, to: &Path) -> Result<(), Error> {
-        for folder in [to, &self.root] {
+    pub(crate) fn sync_folders(to: &Path, from: &Path) -> Result<(), Error> {
+        for folder in [to, from] {
             disk::sync_folder(&disk::open_folder(folder)?, folder)?;
         }
         Ok(())

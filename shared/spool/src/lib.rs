@@ -22,6 +22,7 @@ mod config;
 mod disk;
 mod finish;
 mod name;
+mod operate;
 mod receive;
 mod scan;
 mod usage;
@@ -38,6 +39,7 @@ use std::{
 pub use config::Options;
 pub use finish::{Fault, Reason};
 pub use name::{FileName, NameError, SubmissionId};
+pub use operate::{Entry, Place};
 pub use receive::{Incoming, Stored};
 pub use scan::Waiting;
 pub use usage::Usage;
