@@ -108,7 +108,7 @@ def dashboard(uid, title, description, rows, variables=()):
 
 
 def overview():
-    budget = ('1 - (sum(rate(kcidb_http_requests_total{service="gateway",status=~"5.."}[30d]))'
+    budget = ('1 - ((sum(rate(kcidb_http_requests_total{service="gateway",status=~"5.."}[30d])) or vector(0))'
               ' / sum(rate(kcidb_http_requests_total{service="gateway"}[30d]))) / 0.001')
     return dashboard("kcidb-overview", "KCIDB overview", "Does it take in, load and answer?", [
         ("Now", [
