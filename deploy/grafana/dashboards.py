@@ -272,15 +272,15 @@ def spool_and_database():
 def logspec():
     return dashboard("kcidb-logspec", "KCIDB logspec", "Logs fetched, findings made.", [
         ("Logs", [
-            panel("Logs fetched", "Logs per second by outcome.", "reqps", (rate("kcidb_log_fetch_total", "outcome"), "{{outcome}}"), stack=True),
+            panel("Logs fetched", "Logs per second: fetched, found in the cache, or failed.", "reqps", (rate("kcidb_log_fetch_total", "outcome"), "{{outcome}}"), stack=True),
             panel("Logs that could not be fetched, by reason", "Per second.", "reqps",
-                  (rate("kcidb_log_fetch_total", "outcome, reason", 'outcome!="ok"'), "{{outcome}} {{reason}}")),
+                  (rate("kcidb_log_fetch_total", "reason", 'outcome="failed"'), "{{reason}}")),
             panel("Time to fetch", "Time until a log is there.", "s", *quantiles("kcidb_log_fetch_duration_seconds")),
             panel("Bytes fetched", "Bytes per second.", "Bps", (rate("kcidb_log_fetch_bytes_sum"), "fetched")),
             panel("Time to analyse", "95 % of logs are analysed within, by parser.", "s",
                   (f"histogram_quantile(0.95, {rate('kcidb_log_analysis_duration_seconds_bucket', 'le, parser')})", "{{parser}}")),
-            panel("Waiting for analysis", "Messages ready in logspec's queue.", "short",
-                  ('sum(rabbitmq_detailed_queue_messages_ready{queue="logspec.failures"})', "ready")),
+            panel("Waiting for analysis", "Messages ready: new failures, and logs that shall be analysed again.", "short",
+                  ('sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue=~"logspec\\\\.(failures|catchup)"})', "{{queue}}")),
         ]),
         ("Findings", [
             panel("Findings by type", "Findings per second.", "ops", (rate("kcidb_findings_total", "parser, error_type"), "{{parser}} {{error_type}}"), stack=True),
@@ -288,7 +288,8 @@ def logspec():
                   (rate("kcidb_issues_total", "state"), "{{state}}")),
             panel("Incidents per issue", "How many incidents there are for each new issue; high is good.", "short",
                   (f"{rate('kcidb_incidents_total')} / {rate('kcidb_issues_total', where='state=' + chr(34) + 'new' + chr(34))}", "incidents per new issue")),
-            panel("Findings by origin", "Findings per second.", "ops", (rate("kcidb_findings_total", "origin"), "{{origin}}"), stack=True),
+            panel("Nodes finished", "Failed nodes per second whose log has been dealt with, by outcome and reason.", "ops",
+                  (rate("kcidb_logs_total", "outcome, reason"), "{{outcome}} {{reason}}"), stack=True),
         ]),
     ])
 
