@@ -55,8 +55,12 @@ pub(crate) fn findings<'t>(text: &'t [u8], budget: &mut Budget) -> Vec<Finding<'
     let mut scanner = Scanner::new(text, budget);
     let mut findings = Vec::new();
     let mut from = 0;
-    while let Some(marker) = scanner.marker(from).filter(|_| !scanner.budget.is_spent()) {
+    while let Some(marker) = scanner.marker(from) {
         let (finding, end) = report(&mut scanner, marker);
+        // What the budget did not suffice for may lack something.
+        if scanner.budget.is_spent() {
+            break;
+        }
         if let Some(finding) = finding {
             scanner.budget.finding();
             findings.push(finding);

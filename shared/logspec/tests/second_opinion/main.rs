@@ -7,6 +7,7 @@
 mod logs;
 mod naive;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use logspec::{Analysis, Kind, KnownIssue, LineEnds, Log, Node, Report};
@@ -107,17 +108,29 @@ fn shrunk(mut log: Vec<u8>) -> Vec<u8> {
     log
 }
 
+/// How often each class of error came up, so that random logs which reach nothing would show.
+fn classes(log: &[u8], seen: &mut BTreeMap<String, usize>) {
+    let log = Log::new(log.to_vec(), LineEnds::Raw);
+    for analysis in logspec::ALL.iter().filter_map(|parser| parser.analyse(&log).ok()) {
+        for finding in &analysis.findings {
+            let class = finding.error_type.to_string();
+            *seen.entry(class.chars().filter(char::is_ascii_graphic).take(40).collect()).or_default() += 1;
+        }
+    }
+}
+
 #[test]
 fn both_implementations_agree() {
     let (first, rounds) = (number("KCIDB_LOGSPEC_FIRST", 0), number("KCIDB_LOGSPEC_ROUNDS", 600));
-    let mut failures = Vec::new();
+    let (mut failures, mut seen) = (Vec::new(), BTreeMap::new());
     for round in first..first + rounds {
         let log = logs::log(round);
+        classes(&log, &mut seen);
         if checked(&log).is_some() && failures.len() < 10 {
             let small = shrunk(log);
             failures.push(format!("log {round}: {:?}\n    {}", small.escape_ascii().to_string(), checked(&small).unwrap()));
         }
     }
-    println!("{rounds} logs");
+    println!("{rounds} logs, {} classes: {seen:?}", seen.len());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
