@@ -3,6 +3,7 @@
 mod client;
 mod db;
 mod demo;
+mod log;
 mod run;
 mod schema;
 mod status;
@@ -44,6 +45,9 @@ enum Command {
     Validate(validate::Args),
     /// Prints the I/O schema.
     Schema(schema::Args),
+    /// Finds the errors in the log of a build or a test.
+    #[command(subcommand)]
+    Log(log::Args),
     /// Makes tokens and looks into them.
     #[command(subcommand)]
     Token(token::Args),
@@ -84,6 +88,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Log(args) => Ok(log::run(args)),
         Command::Token(args) => token::run(args),
         Command::Db(args) => db::run(args).await,
         Command::Completion { shell } => {
