@@ -16,7 +16,7 @@ const LIMIT_GROWTH: f64 = 2.2;
 /// A family of logs: what it is, who reads it, and a log of about a size.
 type Family = (&'static str, Kind, fn(usize) -> Vec<u8>);
 
-const FAMILIES: [Family; 24] = [
+const FAMILIES: [Family; 32] = [
     ("one line of many `make `", Kind::Build, |size| fill("", "make ", "", size)),
     ("vmlinux target, one long line", Kind::Build, |size| {
         fill("", "ld: ld ", "\nmake: *** [s:1: vmlinux] Error 1\n", size)
@@ -38,6 +38,10 @@ const FAMILIES: [Family; 24] = [
     ("many BUG without end, one trace", Kind::Boot, shared_trace),
     ("many kernel BUG on one line", Kind::Boot, |size| boot("[1] kernel BUG at x ", "\n", size)),
     ("many cut here without end", Kind::Boot, |size| boot("[1] ---[ cut here ]---\n", "", size)),
+    ("many cut here without time stamp", Kind::Boot, |size| boot("---[ cut here ]---\n", "[1] -[ cut here ]\n", size)),
+    ("many cut here, one end", Kind::Boot, |size| boot("[1] -[ cut here ]\n", "[1] -[ end trace\n", size)),
+    ("many BUG, one list of modules", Kind::Boot, |size| boot("[1] BUG: y\n", "[1] Modules linked in: a\n", size)),
+    ("many BUG without message", Kind::Boot, |size| boot("[1] BUG\n", "[1] Hardware name: x\n", size)),
     ("many null pointers without end", Kind::Boot, |size| {
         boot("[1] Unable to handle kernel NULL pointer dereference\n", "", size)
     }),
@@ -52,9 +56,16 @@ const FAMILIES: [Family; 24] = [
     ("many failed tests", Kind::Kselftest, |size| {
         fill("Starting kernel ...\n/ # kselftest.sh\n", "not ok 1 selftests:\n", "", size)
     }),
+    ("linker, places on one line", Kind::Build, |size| fill("\nld: a/b.o.x\n", "b.c:1: ", MAKE_ON_LINE, size)),
+    ("linker, names without extension", Kind::Build, |size| fill("\nld: a/b.o.x\n", "b:1: ", MAKE, size)),
+    ("many complaints of modpost", Kind::Build, |size| {
+        fill("", "ERROR: modpost: x\n", "make: *** [modpost:1: x] Error 1\n", size)
+    }),
+    ("many shouts", Kind::Build, |size| fill("", "*** x\n", "make: *** [s:1: modules] Error 1\n", size)),
     ("many modules", Kind::Boot, |size| boot("z a ", "\n", size)),
 ];
 
+const MAKE_ON_LINE: &str = "make: *** [s:1: a/b.o] Error 1\n";
 const MAKE: &str = "\nmake: *** [s:1: a/b.o] Error 1\n";
 
 fn fill(head: &str, piece: &str, tail: &str, size: usize) -> Vec<u8> {
