@@ -82,7 +82,8 @@ fn parse_prints_the_errors() {
 #[test]
 fn full_has_what_the_default_leaves_out() {
     let full: Value =
-        serde_json::from_str(&stdout(&["log", "parse", "-", "--parser", "kbuild", "--full"], BUILD.as_bytes())).unwrap();
+        serde_json::from_str(&stdout(&["log", "parse", "-", "--parser", "kbuild", "--full"], BUILD.as_bytes()))
+            .unwrap();
     assert_eq!(full["_match_end"], 85);
     assert_eq!(full["errors"][0]["_report"], "a/b.c:12:3: error: nö x\n    y\n");
     assert_eq!(full["errors"][0]["location"], "");
@@ -109,8 +110,7 @@ fn what_is_not_utf8_is_refused_or_replaced() {
 
 #[test]
 fn places_are_lines_and_bytes_of_the_file() {
-    let places: Value =
-        serde_json::from_str(&stdout(&["log", "parse", "-", "--places"], BUILD.as_bytes())).unwrap();
+    let places: Value = serde_json::from_str(&stdout(&["log", "parse", "-", "--places"], BUILD.as_bytes())).unwrap();
     assert_eq!((&places["parser"], &places["parser_version"]), (&json!("kbuild"), &json!("0.0.1")));
     let place = &places["findings"][0]["place"];
     assert_eq!((&place["first_line"], &place["last_line"]), (&json!(2), &json!(4)));
@@ -178,7 +178,9 @@ fn explain_shortens_long_reports() {
     assert!(out.contains("\n           8 z\n           … 40 more lines (--lines)\n          49 z\n"), "{out}");
     let many = "Starting kernel ...\nx\n".to_owned() + &"[1] x: failed with error -2\n".repeat(5);
     let out = stdout(&["log", "explain", "-", "--errors", "2"], many.as_bytes());
-    assert!(out.contains("  2. linux") && !out.contains("  3. linux") && out.ends_with("… and 3 more errors (--errors)\n"));
+    assert!(
+        out.contains("  2. linux") && !out.contains("  3. linux") && out.ends_with("… and 3 more errors (--errors)\n")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How the time grows with the size of logs that are made to be expensive (spec section 16, and some more).
 //!
 //! `cargo bench -p kcidb-logspec --bench scaling` prints milliseconds per size and the growth per doubling, for analysis and
-//! output together, and fails when a family grows more than 2.2 times per doubling or 1 MB of it takes more than 100 ms.
+//! output together, and fails when a family grows more than 2.2 times per doubling (the mean of three) or 1 MB of it takes more than 100 ms.
 
 use std::process::ExitCode;
 use std::time::Instant;

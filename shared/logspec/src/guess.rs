@@ -8,7 +8,8 @@ use crate::parsers::ALL;
 /// The parser that a log is for. A parser fits when all its states were run and the last one found what it looks for; the
 /// log is for the one of which all others that fit are a beginning. Nothing, when none fits or two fit equally well.
 pub fn guess(log: &Log) -> Option<&'static Parser> {
-    let fitting: Vec<_> = ALL.iter().copied().filter(|parser| parser.analyse(log).is_ok_and(|found| fits(&found))).collect();
+    let fitting: Vec<_> =
+        ALL.iter().copied().filter(|parser| parser.analyse(log).is_ok_and(|found| fits(&found))).collect();
     let longest = fitting.iter().copied().max_by_key(|parser| parser.steps.len())?;
     fitting.iter().all(|parser| is_beginning(parser, longest)).then_some(longest)
 }

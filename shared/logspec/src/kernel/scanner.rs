@@ -182,7 +182,7 @@ fn fixed_marker(text: &[u8], cut_here: bool) -> Option<Marker> {
         let (start, end) = match what {
             Start::CutHere if !cut_here => return None,
             Start::CutHere => (dashed_stamp_before(text, found.start())?, line_end(text, found.end())),
-            _ => (stamp_before(text, found.start())?, found.end()),
+            _ => (stamp_before(text, text[..found.start()].strip_suffix(b"] ")?.len())?, found.end()),
         };
         Some(Marker { start, end, what })
     })

@@ -128,7 +128,11 @@ fn both_implementations_agree() {
         classes(&log, &mut seen);
         if checked(&log).is_some() && failures.len() < 10 {
             let small = shrunk(log);
-            failures.push(format!("log {round}: {:?}\n    {}", small.escape_ascii().to_string(), checked(&small).unwrap()));
+            failures.push(format!(
+                "log {round}: {:?}\n    {}",
+                small.escape_ascii().to_string(),
+                checked(&small).unwrap()
+            ));
         }
     }
     println!("{rounds} logs, {} classes: {seen:?}", seen.len());

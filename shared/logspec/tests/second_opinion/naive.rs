@@ -143,7 +143,8 @@ fn dispatch(text: &str, with_cut_here: bool) -> Option<(usize, usize, usize)> {
         r"(@T Unable to handle kernel NULL pointer dereference)|(@T (?:kernel )?BUG)|(@T UBSAN:)|(@T Kernel panic)",
         r"|(@T .*?error -@D+)"
     );
-    let found = if with_cut_here { first(&format!(r"{FIVE}|(@T -+\[ cut here \].*)"), text) } else { first(FIVE, text) }?;
+    let found =
+        if with_cut_here { first(&format!(r"{FIVE}|(@T -+\[ cut here \].*)"), text) } else { first(FIVE, text) }?;
     let class = (1..found.len()).find(|&index| found.get(index).is_some()).unwrap();
     Some((class, start(&found), end(&found)))
 }
@@ -190,7 +191,10 @@ fn kernel_errors(text: &str) -> Vec<Fields> {
 
 /// Section 6.2.
 fn null_pointer(text: &str) -> Option<(Fields, usize)> {
-    let mut error = new_error("linux.kernel.null_pointer_dereference", json!({"hardware": null, "address": null, "call_trace": []}));
+    let mut error = new_error(
+        "linux.kernel.null_pointer_dereference",
+        json!({"hardware": null, "address": null, "call_trace": []}),
+    );
     let len = start(&first(r"@T ---\[ end trace", text)?);
     let text = &text[..len];
     set(&mut error, "_report", text);
@@ -763,11 +767,13 @@ pub(crate) fn worker(kind: &str, id: &str, origin: &str, full: &Value, known: Op
         };
         let comment = comment(&error, parser, &error_type);
         let misc = json!({"logspec": {"version": "1.0.0", "parser": parser, "error": error}});
-        let mut row = object(json!({"id": issue, "version": version, "comment": comment, "misc": misc, "origin": origin,
+        let mut row =
+            object(json!({"id": issue, "version": version, "comment": comment, "misc": misc, "origin": origin,
             "culprit": {"code": true, "harness": false, "tool": false}}));
         set(&mut row, extra.0, extra.1.clone());
         let digest = sha1(&hash_json(&json!([id, issue, version])));
-        let mut incident = object(json!({"id": format!("{origin}:{digest}"), "issue_id": issue, "issue_version": version,
+        let mut incident =
+            object(json!({"id": format!("{origin}:{digest}"), "issue_id": issue, "issue_version": version,
             "comment": "test incident, automatically generated", "origin": origin, "present": true}));
         set(&mut incident, id_field, id);
         incidents.push(Value::Object(incident));
