@@ -5,6 +5,7 @@ mod client;
 mod db;
 mod demo;
 mod health;
+mod log;
 mod queue;
 mod run;
 mod schema;
@@ -48,6 +49,9 @@ enum Command {
     Validate(validate::Args),
     /// Prints the I/O schema.
     Schema(schema::Args),
+    /// Finds the errors in the log of a build or a test.
+    #[command(subcommand)]
+    Log(log::Args),
     /// Makes tokens and looks into them.
     #[command(subcommand)]
     Token(token::Args),
@@ -96,6 +100,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Log(args) => Ok(log::run(args)),
         Command::Token(args) => token::run(args),
         Command::Db(args) => db::run(args).await,
         Command::Queue(args) => queue::run(args).await,

@@ -17,6 +17,8 @@ pub struct Parser {
     pub version: &'static str,
     /// What logs it is for.
     pub about: &'static str,
+    /// The flag by which the last state shows that the log is of this kind; empty where its errors show it.
+    pub(crate) mark: &'static str,
     pub(crate) steps: &'static [Step],
 }
 

@@ -20,22 +20,35 @@ pub enum Excerpt<'t> {
 #[derive(Clone)]
 pub struct Lines<'t> {
     region: &'t [u8],
+    /// Where the region begins in the text.
+    start: usize,
     next: fn(&[u8], usize) -> Option<Range<usize>>,
 }
 
 impl<'t> Lines<'t> {
-    /// `next` gives the first of them from an offset on, which is 0 or the end of the last one.
-    pub(crate) const fn new(region: &'t [u8], next: fn(&[u8], usize) -> Option<Range<usize>>) -> Self {
-        Self { region, next }
+    /// Of `text` from `start` on. `next` gives the first of them from an offset on, which is 0 or the end of the last one.
+    pub(crate) fn new(text: &'t [u8], start: usize, next: fn(&[u8], usize) -> Option<Range<usize>>) -> Self {
+        Self { region: &text[start..], start, next }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'t [u8]> + use<'t> {
-        let Self { region, next } = *self;
+        let region = self.region;
+        self.ranges().map(|range| &region[range])
+    }
+
+    /// Where they begin in the text.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> + use<'t> {
+        let start = self.start;
+        self.ranges().map(move |range| start + range.start)
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<'t> {
+        let Self { region, next, .. } = *self;
         let mut from = 0;
         std::iter::from_fn(move || {
             let range = next(region, from).filter(|_| from < region.len())?;
             from = range.end;
-            Some(&region[range])
+            Some(range)
         })
     }
 }
@@ -110,10 +123,12 @@ mod tests {
 
     #[test]
     fn lines_print_and_cut() {
-        let excerpt = Excerpt::Lines(Lines::new("a*é\nb\n*c".as_bytes(), starred));
+        let excerpt = Excerpt::Lines(Lines::new("* a*é\nb\n*c".as_bytes(), 2, starred));
         assert_eq!(excerpt.to_string(), "*é\n*c\n");
         assert_eq!(excerpt.cut(2).to_string(), "*");
         assert_eq!(excerpt.cut(5).to_string(), "*é\n*");
+        let Excerpt::Lines(lines) = &excerpt else { unreachable!("made so above") };
+        assert_eq!(lines.starts().collect::<Vec<_>>(), [3, 9]);
         assert_eq!(excerpt.cut(usize::MAX).to_string(), excerpt.to_string());
     }
 }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 use serde::{Serialize, Serializer};
 
 use crate::chars;
 use crate::excerpt::Excerpt;
-use crate::log::Place;
-use crate::scan::{line_end, stamp_before};
+use crate::log::{Log, Place};
+use crate::scan::{line_end, line_start, stamp_before};
 use crate::signature::Signature;
 use crate::text::Text;
 
@@ -161,6 +161,29 @@ impl<'t> Finding<'t> {
     /// The value of a class's own field.
     pub fn field(&self, name: &str) -> Option<&Value<'t>> {
         self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// The lines of the log that report it, whole and with their numbers. Lines between them that have nothing to do with it
+    /// are left out where the class knows them.
+    pub fn lines<'l>(&self, log: &'l Log) -> Vec<(usize, Text<'l>)> {
+        let text = log.bytes();
+        let whole = |at: usize| Text::borrowed(&text[line_start(text, at)..line_end(text, at)]);
+        let mut lines = Vec::new();
+        let (mut at, mut number) = (self.span.start, self.place.first_line);
+        if let Excerpt::Lines(report) = &self.report {
+            for start in report.starts() {
+                number += memchr_iter(b'\n', &text[at..start]).count();
+                at = start;
+                lines.push((number, whole(start)));
+            }
+            at = self.span.end;
+            number = self.place.last_line;
+        }
+        while number <= self.place.last_line {
+            lines.push((number, whole(at)));
+            (at, number) = (line_end(text, at) + 1, number + 1);
+        }
+        lines
     }
 
     /// All fields by name, as in the analyser's output: `full` with those that begin with `_` and the empty ones.

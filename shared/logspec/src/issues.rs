@@ -95,20 +95,39 @@ impl<'a> Report<'a> {
     ) -> Self {
         let (boot, new_status) = boot_outcome(analysis);
         let mut report = Self { new_status, issues: Vec::new(), incidents: Vec::new() };
-        let mut position = HashMap::new();
+        let (mut by_id, mut by_signature) = (HashMap::new(), HashMap::new());
         let errors = analysis.findings.iter().map(Error::Finding);
         for error in boot.into_iter().chain(errors) {
             let Some((signature, signature_loc)) = error.identity() else { continue };
             let known = if node.kind == Kind::Build { known(&signature_loc) } else { None };
+            // Some logs have one error a hundred thousand times.
+            if let (None, Some(&(issue, incident))) = (&known, by_signature.get(&signature)) {
+                report.repeat(issue, incident, error);
+                continue;
+            }
+            let is_new = known.is_none();
             let issue = Issue::new(error, analysis, node, signature, known);
+            let at = *by_id.entry(issue.id.clone()).or_insert(report.issues.len());
+            if is_new {
+                by_signature.insert(signature, (at, report.incidents.len()));
+            }
             report.incidents.push(Incident::new(&issue, node));
-            let next = report.issues.len();
-            match *position.entry(issue.id.clone()).or_insert(next) {
-                at if at < next => report.issues[at] = issue,
-                _ => report.issues.push(issue),
+            match report.issues.get_mut(at) {
+                Some(other) => *other = issue,
+                None => report.issues.push(issue),
             }
         }
+        for issue in &mut report.issues {
+            issue.comment = issue.error.comment(issue.parser);
+        }
         report
+    }
+
+    /// One more error of a new issue that has an incident: the issue is what the last of them says.
+    fn repeat(&mut self, issue: usize, incident: usize, error: Error<'a>) {
+        let issue = &mut self.issues[issue];
+        (issue.version, issue.is_known, issue.error) = (1, false, error);
+        self.incidents.push(self.incidents[incident].clone());
     }
 
     /// Keeps one of several equal incidents: a statement that writes many rows must not write one twice.
@@ -198,6 +217,7 @@ pub struct Issue<'a> {
 }
 
 impl<'a> Issue<'a> {
+    /// All but the comment.
     fn new(
         error: Error<'a>,
         analysis: &Analysis<'_>,
@@ -212,7 +232,7 @@ impl<'a> Issue<'a> {
             version: known.version,
             is_known,
             origin: node.origin.to_owned(),
-            comment: error.comment(analysis.parser.name),
+            comment: String::new(),
             kind: node.kind,
             parser: analysis.parser.name,
             error,

@@ -84,11 +84,6 @@ impl Log {
     pub(crate) fn code_points(&self, offset: usize) -> usize {
         if self.narrow { offset } else { chars::count(&self.text[..offset]) }
     }
-
-    /// Line number `number` (from 1) and those after it, without their line ends.
-    pub fn lines_from(&self, number: usize) -> impl Iterator<Item = crate::Text<'_>> {
-        self.text.split(|&byte| byte == b'\n').skip(number.saturating_sub(1)).map(crate::Text::borrowed)
-    }
 }
 
 /// Where something lies in a log.

@@ -107,13 +107,17 @@ pub(crate) fn dashes_before(text: &[u8], end: usize) -> Option<usize> {
     (start < end).then_some(start)
 }
 
+/// Where "time stamp, space, dashes" starts that ends at `end`.
+pub(crate) fn dashed_stamp_before(text: &[u8], end: usize) -> Option<usize> {
+    let dashes = dashes_before(text, end)?;
+    stamp_before(text, text[..dashes].strip_suffix(b"] ")?.len())
+}
+
 /// The first "time stamp, space, dashes, `literal`".
 pub(crate) fn stamped_dashes(text: &[u8], literal: &str) -> Option<Hit> {
     memmem::find_iter(text, literal.as_bytes()).find_map(|at| {
-        let dashes = dashes_before(text, at)?;
-        let close = text[..dashes].strip_suffix(b"] ")?.len();
         let end = at + literal.len();
-        Some(Hit { start: stamp_before(text, close)?, body: end, end })
+        Some(Hit { start: dashed_stamp_before(text, at)?, body: end, end })
     })
 }
 

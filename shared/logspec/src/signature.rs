@@ -17,7 +17,7 @@ impl Signature {
     /// The signature of an object with these members, in any order; the caller leaves out what does not count.
     pub(crate) fn of(members: &mut [(&'static str, &Value<'_>)]) -> Self {
         members.sort_unstable_by_key(|(name, _)| *name);
-        let mut hash = Json(Sha1::new());
+        let mut hash = Json::new();
         hash.raw(b"{");
         for (index, (name, value)) in members.iter().enumerate() {
             hash.raw(if index == 0 { b"" } else { b", " });
@@ -26,18 +26,18 @@ impl Signature {
             hash.value(value);
         }
         hash.raw(b"}");
-        Self(hash.0.finalize().into())
+        hash.finish()
     }
 
     /// The digest of a JSON array: the id of an incident.
     pub(crate) fn of_incident(node_id: &str, issue_id: &str, issue_version: i64) -> Self {
-        let mut hash = Json(Sha1::new());
+        let mut hash = Json::new();
         hash.raw(b"[");
         hash.string(node_id.as_bytes());
         hash.raw(b", ");
         hash.string(issue_id.as_bytes());
         hash.raw(format!(", {issue_version}]").as_bytes());
-        Self(hash.0.finalize().into())
+        hash.finish()
     }
 }
 
@@ -59,12 +59,35 @@ impl Serialize for Signature {
     }
 }
 
-/// Hashes JSON as it is written.
-struct Json(Sha1);
+/// Hashes JSON as it is written, several pieces at a time.
+struct Json {
+    hash: Sha1,
+    pieces: [u8; 256],
+    len: usize,
+}
 
 impl Json {
+    fn new() -> Self {
+        Self { hash: Sha1::new(), pieces: [0; 256], len: 0 }
+    }
+
     fn raw(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        if self.len + bytes.len() > self.pieces.len() {
+            self.hash.update(&self.pieces[..self.len]);
+            self.len = 0;
+        }
+        match self.pieces.get_mut(self.len..self.len + bytes.len()) {
+            Some(free) => {
+                free.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.hash.update(bytes),
+        }
+    }
+
+    fn finish(mut self) -> Signature {
+        self.hash.update(&self.pieces[..self.len]);
+        Signature(self.hash.finalize().into())
     }
 
     fn value(&mut self, value: &Value<'_>) {

@@ -1,6 +1,6 @@
 //! A file that did not link, as part of a compiler error (spec 7.4, strategy 2b).
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::compiler::Message;
 use super::linker_lines;
@@ -8,7 +8,6 @@ use super::names::{extension, mentions, occurrences};
 use super::paths;
 use crate::budget::Budget;
 use crate::chars;
-use crate::scan::line_end;
 use crate::text::Text;
 
 const KIND: &[u8] = b"linker_error";
@@ -52,18 +51,16 @@ struct Place<'t> {
 
 /// The first place in a source file of this name, with an extension.
 fn place<'t>(report: &'t [u8], name: &[u8], budget: &mut Budget) -> Option<Place<'t>> {
-    mentions(report, name, budget).find_map(|mention| {
+    let (mention, location) = mentions(report, name, budget).find_map(|mention| {
         let rest = &report[mention.after..];
-        let location = rest.iter().position(|&byte| byte == b':' || byte == b' ').filter(|&len| len > 0)?;
-        let summary = rest[location..].strip_prefix(b": ")?;
-        let end = line_end(summary, 0);
-        let named = mention.name.len() > name.len() && end < summary.len();
-        named.then(|| Place {
-            source: &report[mention.name],
-            location: &rest[..location],
-            summary: chars::trim(&summary[..end], chars::is_space),
-        })
-    })
+        let location = memchr2(b':', b' ', rest).filter(|&len| len > 0 && rest[len..].starts_with(b": "))?;
+        (mention.name.len() > name.len()).then_some((mention, location))
+    })?;
+    let (location, summary) = report[mention.after..].split_at(location);
+    // Where the line of this one has no end, that of a later one has none either.
+    let end = memchr(b'\n', summary)?;
+    let summary = chars::trim(&summary[2..end], chars::is_space);
+    Some(Place { source: &report[mention.name], location, summary })
 }
 
 #[cfg(test)]

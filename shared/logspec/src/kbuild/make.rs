@@ -84,7 +84,7 @@ fn linker_failure(text: &[u8]) -> Option<Failure<'_>> {
 
 /// The class for targets that stand for many: everything that was shouted before (spec 7.5).
 pub(super) fn finding<'t>(before: &'t [u8], failure: Failure<'t>, budget: &mut Budget) -> Finding<'t> {
-    let shouts = Lines::new(before, shout);
+    let shouts = Lines::new(before, 0, shout);
     let mut finding = Finding::new("kbuild.make", budget.join(shouts.iter().map(quiet)));
     finding.report = Excerpt::Lines(shouts);
     finding.fields = failure.fields();

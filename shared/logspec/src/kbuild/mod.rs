@@ -14,6 +14,7 @@ use memchr::memmem;
 
 use crate::budget::Budget;
 use crate::chars;
+use crate::excerpt::Excerpt;
 use crate::finding::Finding;
 use crate::scan::{find, line_end, line_start};
 use crate::text::Text;
@@ -49,7 +50,11 @@ fn classified<'t>(before: &'t [u8], failure: Failure<'t>, budget: &mut Budget) -
     } else {
         other::finding(before, failure, budget)
     };
-    (finding.signed(), line_start(before, before.len()))
+    let start = match &finding.report {
+        Excerpt::Lines(lines) => lines.starts().next(),
+        Excerpt::Piece(_) => None,
+    };
+    (finding.signed(), line_start(before, start.unwrap_or(before.len())))
 }
 
 /// A message of make that names no target. Too vague for a signature.

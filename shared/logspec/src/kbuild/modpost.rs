@@ -14,7 +14,7 @@ use crate::scan::{clock_before, find, line_end};
 const TAG: &str = ": modpost: ";
 
 pub(super) fn finding<'t>(before: &'t [u8], failure: Failure<'t>, budget: &mut Budget) -> Finding<'t> {
-    let complaints = Lines::new(before, complaint);
+    let complaints = Lines::new(before, 0, complaint);
     // Messages are joined as they are, empty ones too.
     let messages = complaints.iter().enumerate().flat_map(|(index, line)| {
         let message = find(line, TAG, 0).map_or(line.len(), |at| at + TAG.len());

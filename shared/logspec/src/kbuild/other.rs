@@ -15,7 +15,7 @@ use crate::scan::{clock, find, line_end};
 pub(super) fn finding<'t>(before: &'t [u8], failure: Failure<'t>, budget: &mut Budget) -> Finding<'t> {
     let target = failure.target;
     let named = memmem::find(before, target).filter(|_| !target.is_empty());
-    let said = Lines::new(named.map_or(&[][..], |at| &before[at + target.len()..]), unindented);
+    let said = Lines::new(before, named.map_or(before.len(), |at| at + target.len()), unindented);
     let mut finding = Finding::new("kbuild.other", budget.join(said.iter().filter_map(complaint)));
     finding.report = Excerpt::Lines(said);
     finding.fields = failure.fields();

@@ -31,7 +31,8 @@ pub(super) fn parse<'t>(scanner: &mut Scanner<'t, '_>, start: usize, end: usize)
 
     // A trace is looked for before the modules first, which is the usual order.
     let modules_at = modules.map_or(start, |hit| hit.start);
-    let before = scanner.find(Mark::CallTrace, start, modules_at).map(|hit| &text[hit.end..modules_at]);
+    let before = scanner.find(Mark::CallTrace, start, report_end).filter(|hit| hit.end <= modules_at);
+    let before = before.map(|hit| &text[hit.end..modules_at]);
     let trace = before.or_else(|| Some(&text[scanner.find(Mark::CallTrace, from, report_end)?.end..report_end]));
     let trace = trace.unwrap_or_default();
     scanner.budget.work(trace.len());

@@ -17,7 +17,8 @@ use scanner::{Mark, Scanner};
 
 /// A class of reports: what they start with after a time stamp, and how one is read.
 struct Class {
-    /// Any of these, the time stamp's bracket first.
+    /// Any of these. Without the bracket and the space between: what all of them have is what the automaton would look for,
+    /// and every line of a log has it.
     starts: &'static [&'static str],
     /// Reads the report that starts at `start`, in the text up to `end`; gives its length too.
     parse: for<'t> fn(&mut Scanner<'t, '_>, start: usize, end: usize) -> Option<(Finding<'t>, usize)>,
@@ -25,10 +26,10 @@ struct Class {
 
 /// The classes whose start is a time stamp with fixed text behind. At one place only one of them can start.
 const CLASSES: [Class; 4] = [
-    Class { starts: &["] Unable to handle kernel NULL pointer dereference"], parse: null_pointer::parse },
-    Class { starts: &["] BUG", "] kernel BUG"], parse: bug::parse },
-    Class { starts: &["] UBSAN:"], parse: ubsan::parse },
-    Class { starts: &["] Kernel panic"], parse: panic::parse },
+    Class { starts: &["Unable to handle kernel NULL pointer dereference"], parse: null_pointer::parse },
+    Class { starts: &["BUG", "kernel BUG"], parse: bug::parse },
+    Class { starts: &["UBSAN:"], parse: ubsan::parse },
+    Class { starts: &["Kernel panic"], parse: panic::parse },
 ];
 
 /// What a start marker announces.
@@ -55,8 +56,12 @@ pub(crate) fn findings<'t>(text: &'t [u8], budget: &mut Budget) -> Vec<Finding<'
     let mut scanner = Scanner::new(text, budget);
     let mut findings = Vec::new();
     let mut from = 0;
-    while let Some(marker) = scanner.marker(from).filter(|_| !scanner.budget.is_spent()) {
+    while let Some(marker) = scanner.marker(from) {
         let (finding, end) = report(&mut scanner, marker);
+        // What the budget did not suffice for may lack something.
+        if scanner.budget.is_spent() {
+            break;
+        }
         if let Some(finding) = finding {
             scanner.budget.finding();
             findings.push(finding);

@@ -9,7 +9,8 @@ use super::{CLASSES, Marker, Start};
 use crate::budget::Budget;
 use crate::chars;
 use crate::scan::{
-    Hit, Memo, find, line_end, line_start, stamp_before, stamped, stamped_dashes, stamped_rest, stamped_where,
+    Hit, Memo, dashed_stamp_before, find, line_end, line_start, stamp_before, stamped, stamped_dashes, stamped_rest,
+    stamped_where,
 };
 
 /// What reports consist of.
@@ -178,11 +179,12 @@ fn fixed_marker(text: &[u8], cut_here: bool) -> Option<Marker> {
     let (automaton, starts) = &*STARTS;
     automaton.find_iter(text).find_map(|found| {
         let what = starts[found.pattern().as_usize()];
-        if what != Start::CutHere {
-            return Some(Marker { start: stamp_before(text, found.start())?, end: found.end(), what });
-        }
-        let start = stamped_dashes(&text[..found.end()], CUT_HERE).filter(|_| cut_here)?.start;
-        Some(Marker { start, end: line_end(text, found.end()), what })
+        let (start, end) = match what {
+            Start::CutHere if !cut_here => return None,
+            Start::CutHere => (dashed_stamp_before(text, found.start())?, line_end(text, found.end())),
+            _ => (stamp_before(text, text[..found.start()].strip_suffix(b"] ")?.len())?, found.end()),
+        };
+        Some(Marker { start, end, what })
     })
 }
 

@@ -7,6 +7,7 @@ pub(super) static PARSER: Parser = Parser {
     name: "chromebook_single_boot",
     version: "0.0.1",
     about: "Chromebooks that boot once",
+    mark: kernel_load::STARTED,
     steps: &[
         Step { state: depthcharge::BOOT, then: Then::Next },
         Step { state: bootloader::STARTED, then: Then::If(bootloader::DONE) },

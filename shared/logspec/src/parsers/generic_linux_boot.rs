@@ -7,6 +7,7 @@ pub(super) static PARSER: Parser = Parser {
     name: "generic_linux_boot",
     version: "0.0.1",
     about: "boots of Linux with any boot loader",
+    mark: kernel_load::STARTED,
     steps: &[
         Step { state: bootloader::GENERIC_BOOT, then: Then::If(bootloader::DONE) },
         Step { state: kernel_load::KERNEL_LOAD, then: Then::Stop },

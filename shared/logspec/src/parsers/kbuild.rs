@@ -7,5 +7,6 @@ pub(super) static PARSER: Parser = Parser {
     name: "kbuild",
     version: "0.0.1",
     about: "kernel builds (make)",
+    mark: "",
     steps: &[Step { state: kbuild::START, then: Then::Stop }],
 };

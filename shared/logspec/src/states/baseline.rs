@@ -7,7 +7,8 @@ use crate::scan::{find, line_end};
 use crate::states::kselftest::tag;
 use crate::text::Text;
 
-const START: &str = "test.baseline.start";
+/// Set when the test was started.
+pub(crate) const START: &str = "test.baseline.start";
 const MESSAGE: &str = "kern  :";
 
 pub(crate) const TEST_BASELINE: State = State { name: "test_baseline", run };

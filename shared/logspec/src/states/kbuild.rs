@@ -7,7 +7,8 @@ use crate::kbuild;
 pub(crate) const START: State = State { name: "kbuild_start", run };
 
 fn run<'t>(text: &'t [u8], budget: &mut Budget) -> Record<'t> {
-    let found = kbuild::finding(text, budget);
+    // What the budget did not suffice for may lack something.
+    let found = kbuild::finding(text, budget).filter(|_| !budget.is_spent());
     let end = found.as_ref().map_or(text.len(), |(_, end)| *end);
     Record { findings: found.into_iter().map(|(finding, _)| finding).collect(), end, ..Record::default() }
 }

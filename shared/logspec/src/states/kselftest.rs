@@ -9,7 +9,8 @@ use crate::finding::{Finding, Value};
 use crate::scan::{find, line_end};
 use crate::text::Text;
 
-const CALLED: &str = "test.kselftest.script_call";
+/// Set when the script of the tests was called.
+pub(crate) const CALLED: &str = "test.kselftest.script_call";
 const START: &str = "test.kselftest.start";
 
 pub(crate) const TEST_KSELFTEST: State = State { name: "test_kselftest", run };
