@@ -4,7 +4,7 @@ use integration_tests::{System, document};
 
 /// Runs the tool; what it prints must say so.
 fn expect(system: &System, arguments: &[&str], succeeds: bool, says: &str) {
-    let (success, text) = system.kcidb(arguments);
+    let (success, text) = system.try_kcidb(arguments);
     assert_eq!(success, succeeds, "{arguments:?}: {text}");
     assert!(text.contains(says), "{arguments:?} should say {says:?}: {text}");
 }

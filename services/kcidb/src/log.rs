@@ -1,4 +1,4 @@
-//! `kcidb log`: what the analyser finds in a log. Nothing is sent or stored.
+//! `kcidb log`: what the analyser finds in a log; `parse` and `explain` send and store nothing.
 //!
 //! `parse` prints what the existing analyser prints for the same log, to the byte; `parse --findings` what the worker makes of
 //! it; `explain` is for people.
@@ -14,6 +14,8 @@ use anyhow::{Context as _, bail};
 use logspec::{Analysis, Finding, Kind, LineEnds, Log, Node, Parser, Place, Report, unpack};
 use serde::Serialize;
 
+use crate::reanalyze;
+
 /// Finds the errors in the log of a build or a test.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
@@ -21,6 +23,8 @@ pub(crate) enum Args {
     Parse(ParseArgs),
     /// Shows the errors in a log, each with its lines, state by state.
     Explain(ExplainArgs),
+    /// Has the logs of failed builds and tests analysed again.
+    Reanalyze(Box<reanalyze::Args>),
 }
 
 /// Which log, and how it is to be read.
@@ -86,12 +90,17 @@ fn kind(name: &str) -> Result<Kind, &'static str> {
 }
 
 /// Runs one of them.
-pub(crate) fn run(args: Args) -> ExitCode {
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    Ok(match args {
+        Args::Parse(args) => print(|out| parse(&args, out)),
+        Args::Explain(args) => print(|out| explain(&args, out)),
+        Args::Reanalyze(args) => reanalyze::run(*args).await?,
+    })
+}
+
+fn print(what: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>) -> anyhow::Result<()>) -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = match args {
-        Args::Parse(args) => parse(&args, &mut out),
-        Args::Explain(args) => explain(&args, &mut out),
-    };
+    let done = what(&mut out);
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ mod demo;
 mod health;
 mod log;
 mod queue;
+mod reanalyze;
 mod run;
 mod schema;
 mod spool;
@@ -100,7 +101,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Log(args) => Ok(log::run(args)),
+        Command::Log(args) => log::run(args).await,
         Command::Token(args) => token::run(args),
         Command::Db(args) => db::run(args).await,
         Command::Queue(args) => queue::run(args).await,
