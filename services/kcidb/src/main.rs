@@ -3,6 +3,7 @@
 mod client;
 mod db;
 mod demo;
+mod reanalyze;
 mod run;
 mod schema;
 mod status;
@@ -50,11 +51,20 @@ enum Command {
     /// Prepares the database and checks it.
     #[command(subcommand)]
     Db(db::Args),
+    /// Works on logs.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Prints the shell's completion script.
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LogCommand {
+    /// Has the logs of failed builds and tests analysed again.
+    Reanalyze(Box<reanalyze::Args>),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +96,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(args),
         Command::Token(args) => token::run(args),
         Command::Db(args) => db::run(args).await,
+        Command::Log(LogCommand::Reanalyze(args)) => reanalyze::run(*args).await,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kcidb", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -13,6 +13,8 @@ pub(crate) enum Args {
     Gateway(gateway::Config),
     /// The ingester: loads submissions into the database.
     Ingester(ingester::Config),
+    /// The log worker: finds issues in the logs of failed builds and tests.
+    Logspec(logspec_worker::Config),
     /// The status service: says what became of submissions, and keeps the ledger.
     Status(status::Config),
     /// All services in one process, which share what they need.
@@ -35,6 +37,8 @@ pub(crate) struct All {
     #[command(flatten)]
     pub(crate) ingester: ingester::Options,
     #[command(flatten)]
+    pub(crate) logspec: logspec_worker::Options,
+    #[command(flatten)]
     pub(crate) status: status::Options,
 }
 
@@ -53,6 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             gateway::start(config, status, shutdown).await?.finished.await?;
         }
         Args::Ingester(config) => ingester::start(config, shutdown).await?.finished.await?,
+        Args::Logspec(config) => logspec_worker::start(config, shutdown).await?.finished.await?,
         Args::Status(config) => {
             let (_, running) = status::serve(config, shutdown).await?;
             running.finished.await?;
@@ -70,7 +75,7 @@ pub(crate) async fn all(
     config: All,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Addresses, tokio::task::JoinHandle<()>)> {
-    let All { spool, database, broker, auth, gateway, ingester, status } = config;
+    let All { spool, database, broker, auth, gateway, ingester, logspec, status } = config;
     let status = status::Config {
         spool: spool.clone(),
         database: database.clone(),
@@ -79,16 +84,23 @@ pub(crate) async fn all(
         options: status,
     };
     let status = status::start(status, shutdown.clone()).await.context("the status service")?;
+    let worker = logspec_worker::Config { database: database.clone(), broker: broker.clone(), options: logspec };
+    let worker = logspec_worker::start(worker, shutdown.clone()).await.context("the log worker")?;
     let ingester = ingester::Config { spool: spool.clone(), database, broker: broker.clone(), options: ingester };
     let ingester = ingester::start(ingester, shutdown.clone()).await.context("the ingester")?;
     let gateway = gateway::Config { spool, broker, auth, options: gateway };
     let gateway = gateway::start(gateway, StatusRoute::Local(status.router), shutdown).await.context("the gateway")?;
     let addresses = Addresses {
         gateway: gateway.address,
-        admin: vec![("gateway", gateway.admin), ("ingester", ingester.admin), ("status", status.admin)],
+        admin: vec![
+            ("gateway", gateway.admin),
+            ("ingester", ingester.admin),
+            ("logspec", worker.admin),
+            ("status", status.admin),
+        ],
     };
     let finished = tokio::spawn(async move {
-        let _ = tokio::join!(gateway.finished, ingester.finished, status.finished);
+        let _ = tokio::join!(gateway.finished, ingester.finished, worker.finished, status.finished);
     });
     Ok((addresses, finished))
 }

@@ -170,7 +170,7 @@ impl System {
         }
         let jwt_secret = secret(&dir)?;
         let spool = dir.join("spool");
-        let config = config(&spool, &database_url, &amqp_url, &jwt_secret)?;
+        let config = config(&dir, &database_url, &amqp_url, &jwt_secret)?;
         let (addresses, finished) = run::all(config, shutdown.clone()).await?;
 
         let expires_at = chrono::Utc::now() + chrono::Duration::days(365);
@@ -206,7 +206,7 @@ impl System {
 }
 
 /// The options of all services, as on their command line, so that their environment variables work here too.
-fn config(spool: &Path, database_url: &str, amqp_url: &str, jwt_secret: &str) -> anyhow::Result<All> {
+fn config(dir: &Path, database_url: &str, amqp_url: &str, jwt_secret: &str) -> anyhow::Result<All> {
     #[derive(clap::Parser)]
     #[command(no_binary_name = true)]
     struct Line {
@@ -214,10 +214,13 @@ fn config(spool: &Path, database_url: &str, amqp_url: &str, jwt_secret: &str) ->
         all: All,
     }
     let listen = if TcpListener::bind(PREFERRED).is_ok() { PREFERRED } else { SocketAddr::new(PREFERRED.ip(), 0) };
-    let (spool, listen) = (spool.to_str().context("the folder's name is not text")?, listen.to_string());
+    let folder = |name| dir.join(name).into_os_string().into_string().ok().context("the folder's name is not text");
+    let (spool, cache, listen) = (folder("spool")?, folder("log-cache")?, listen.to_string());
     let line = Line::try_parse_from([
         "--directory",
-        spool,
+        &spool,
+        "--log-cache",
+        &cache,
         "--database-url",
         database_url,
         "--amqp-url",
@@ -229,6 +232,8 @@ fn config(spool: &Path, database_url: &str, amqp_url: &str, jwt_secret: &str) ->
         "--gateway-admin",
         "127.0.0.1:0",
         "--ingester-admin",
+        "127.0.0.1:0",
+        "--logspec-admin",
         "127.0.0.1:0",
         "--status-admin",
         "127.0.0.1:0",

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use db::ledger::{Entry, State};
+use db::{
+    ledger::{Entry, State},
+    logs::Note,
+};
 use events::{Consumer, Data, Delivery, Event, Outcome, consume, v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +16,16 @@ pub(crate) const PREFETCH: u16 = 500;
 const GATHER: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-type Recorded = (Entry, oneshot::Sender<()>);
+type Recorded = (Said, oneshot::Sender<()>);
+
+/// What an event says.
+#[derive(Debug)]
+enum Said {
+    /// Of its submission.
+    Entry(Box<Entry>),
+    /// Of a failed node that a submission brought.
+    Note(Note),
+}
 
 /// Keeps the ledger until shutdown.
 pub(crate) async fn keep(consumer: Consumer, pool: db::Pool, shutdown: CancellationToken) {
@@ -25,10 +37,9 @@ pub(crate) async fn keep(consumer: Consumer, pool: db::Pool, shutdown: Cancellat
 }
 
 async fn handle(entries: mpsc::Sender<Recorded>, delivery: Delivery) -> Outcome {
-    // Nodes are not in the ledger yet: who analyses their logs will tell.
-    let Some(entry) = entry(delivery.event) else { return Outcome::Done };
+    let Some(said) = said(delivery.event) else { return Outcome::Done };
     let (done, recorded) = oneshot::channel();
-    if entries.send((entry, done)).await.is_err() {
+    if entries.send((said, done)).await.is_err() {
         return Outcome::Abandon;
     }
     match recorded.await {
@@ -57,11 +68,22 @@ async fn write(pool: db::Pool, mut entries: mpsc::Receiver<Recorded>, shutdown: 
     }
 }
 
-/// Records entries, however long the database is away; false when the process stops first.
-async fn record(pool: &db::Pool, entries: &[Entry], shutdown: &CancellationToken) -> bool {
+/// Records what events say, however long the database is away; false when the process stops first.
+async fn record(pool: &db::Pool, batch: &[Said], shutdown: &CancellationToken) -> bool {
+    let (mut entries, mut notes) = (Vec::new(), Vec::new());
+    for said in batch {
+        match said {
+            Said::Entry(entry) => entries.push((**entry).clone()),
+            Said::Note(note) => notes.push(note.clone()),
+        }
+    }
     let mut pause = Duration::from_millis(100);
     loop {
-        let result = async { db::ledger::record(&mut *pool.get().await?, entries).await };
+        let result = async {
+            let mut connection = pool.get().await?;
+            db::ledger::record(&mut connection, &entries).await?;
+            db::logs::note(&mut connection, &notes).await
+        };
         let Err(error) = result.await else { return true };
         tracing::warn!(%error, ?pause, "the ledger cannot be written now; it waits");
         if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -71,7 +93,20 @@ async fn record(pool: &db::Pool, entries: &[Entry], shutdown: &CancellationToken
     }
 }
 
-/// What an event says about its submission; `None` for events about nodes.
+/// What an event says; `None` when that is nothing for the ledger.
+fn said(event: Event) -> Option<Said> {
+    let note = |submission_id, kind, id, log_url: Option<String>| {
+        log_url.filter(|url| !url.is_empty())?;
+        Some(Said::Note(Note { submission_id, kind, id }))
+    };
+    match event.data {
+        Data::BuildFailed(data) => note(data.submission_id, "build", data.build_id, data.log_url),
+        Data::TestFailed(data) => note(data.submission_id, "test", data.test_id, data.log_url),
+        _ => entry(event).map(|entry| Said::Entry(Box::new(entry))),
+    }
+}
+
+/// What an event says about its submission; `None` for events about other things.
 fn entry(event: Event) -> Option<Entry> {
     let at = event.time;
     Some(match event.data {
@@ -127,7 +162,12 @@ fn entry(event: Event) -> Option<Entry> {
             code: Some(data.reason),
             ..Entry::new(data.submission_id, State::Dead, at)
         },
-        Data::BuildFailed(_) | Data::TestFailed(_) => return None,
+        Data::BuildFailed(_)
+        | Data::TestFailed(_)
+        | Data::LogAnalyzed(_)
+        | Data::LogRequested(_)
+        | Data::IssueOpened(_)
+        | Data::IncidentOpened(_) => return None,
     })
 }
 

@@ -17,7 +17,10 @@ use axum::{
 };
 use spool::{Spool, SubmissionId};
 
-use crate::{answer, metrics::Metrics};
+use crate::{
+    answer::{self, Ledger},
+    metrics::Metrics,
+};
 
 /// The ledger only adds to an answer; it may not make anybody wait for long.
 const LEDGER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -100,13 +103,15 @@ async fn answer(state: &State, asked: &str, id: Option<SubmissionId>) -> Respons
 }
 
 /// What the ledger knows, if it says so in time.
-async fn entry(state: &State, id: &SubmissionId) -> Option<db::ledger::Row> {
+async fn entry(state: &State, id: &SubmissionId) -> Ledger {
     let look_up = async {
         let mut connection = state.pool.get().await?;
-        db::ledger::get(&mut connection, id.as_str()).await
+        let row = db::ledger::get(&mut connection, id.as_str()).await?;
+        let logs = db::logs::of_submission(&mut connection, id.as_str()).await?;
+        Ok::<_, db::Error>(Ledger { row, logs })
     };
     let reason = match tokio::time::timeout(LEDGER_TIMEOUT, look_up).await {
-        Ok(Ok(row)) => return row,
+        Ok(Ok(ledger)) => return ledger,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the ledger does not answer");
             "error"
@@ -114,5 +119,5 @@ async fn entry(state: &State, id: &SubmissionId) -> Option<db::ledger::Row> {
         Err(_) => "timeout",
     };
     state.metrics.without_ledger.with_label_values(&[reason]).inc();
-    None
+    Ledger::default()
 }

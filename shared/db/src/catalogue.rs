@@ -63,7 +63,7 @@ pub async fn read(connection: &mut AsyncPgConnection) -> Result<BTreeMap<String,
 }
 
 /// The tables that a complete database has; those of `kcidb_ng` with their schema.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 20] = [
     "builds",
     "checkouts",
     "hardware_registry_platform_vendors",
@@ -81,6 +81,8 @@ const TABLES: [&str; 18] = [
     "tests",
     "tree_listing",
     "tree_tests_rollup",
+    "kcidb_ng.logs",
+    "kcidb_ng.submission_logs",
     "kcidb_ng.submissions",
 ];
 

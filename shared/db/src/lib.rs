@@ -5,7 +5,7 @@
 //! - What PostgreSQL cannot store is found before it is asked to ([`unstorable()`]), so that an error of the database is
 //!   almost always the database's own, and [`Error`] says which it is.
 //! - The tables of the public schema belong to the `KernelCI` dashboard: they have its names and its shape. What is ours
-//!   alone is in the schema `kcidb_ng` ([`ledger`], the list of applied migrations).
+//!   alone is in the schema `kcidb_ng` ([`ledger`], [`logs`], the list of applied migrations).
 
 mod bulk;
 mod catalogue;
@@ -14,6 +14,7 @@ mod error;
 mod json;
 pub mod ledger;
 mod load;
+pub mod logs;
 mod migrate;
 mod options;
 mod pool;

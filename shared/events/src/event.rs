@@ -73,6 +73,10 @@ events! {
     SubmissionDead = "submission.dead" / "submission".submission_id,
     BuildFailed = "build.failed" / "build".build_id,
     TestFailed = "test.failed" / "test".test_id,
+    LogAnalyzed = "log.analyzed" / "node".node_id,
+    LogRequested = "log.requested" / "node".node_id,
+    IssueOpened = "issue.opened" / "issue".issue_id,
+    IncidentOpened = "incident.opened" / "incident".incident_id,
 }
 
 /// A message that is no event of ours.
@@ -245,7 +249,7 @@ mod tests {
             assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(event.data.name()));
             names.push(event.data.name());
         }
-        assert_eq!(names.len(), 7, "one example per event: {names:?}");
+        assert_eq!(names.len(), 11, "one example per event: {names:?}");
     }
 
     #[test]

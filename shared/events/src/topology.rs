@@ -23,11 +23,16 @@ pub struct Queue {
 
 /// Submissions that wait to be loaded.
 pub const INGESTER_SUBMISSIONS: Queue = Queue { name: "ingester.submissions", bindings: &["submission.received.#"] };
+/// Failed nodes whose logs wait to be analysed.
+pub const LOGSPEC_FAILURES: Queue =
+    Queue { name: "logspec.failures", bindings: &["build.failed.#", "test.failed.#"] };
+/// Nodes whose logs somebody wants to be analysed again: what is in no hurry.
+pub const LOGSPEC_CATCHUP: Queue = Queue { name: "logspec.catchup", bindings: &["log.requested.#"] };
 /// Every event, for the ledger.
 pub const STATUS_LEDGER: Queue = Queue { name: "status.ledger", bindings: &["#"] };
 
 /// Every queue of the system.
-pub const QUEUES: [Queue; 2] = [INGESTER_SUBMISSIONS, STATUS_LEDGER];
+pub const QUEUES: [Queue; 4] = [INGESTER_SUBMISSIONS, LOGSPEC_FAILURES, LOGSPEC_CATCHUP, STATUS_LEDGER];
 
 /// The waiting rooms of a queue, shortest first; the last one is used again and again.
 pub const ROOMS: [&str; 3] = ["5s", "1m", "15m"];

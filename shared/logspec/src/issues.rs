@@ -357,6 +357,11 @@ pub struct Incident {
 
 impl Incident {
     fn new(issue: &Issue<'_>, node: &Node<'_>) -> Self {
+        Self::of(&KnownIssue { id: issue.id.clone(), version: issue.version }, node)
+    }
+
+    /// This issue in this node.
+    pub fn of(issue: &KnownIssue, node: &Node<'_>) -> Self {
         let digest = Signature::of_incident(node.id, &issue.id, issue.version);
         let is_build = node.kind == Kind::Build;
         Self {

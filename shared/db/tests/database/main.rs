@@ -4,6 +4,7 @@
 mod errors;
 mod ledger;
 mod loading;
+mod logs;
 mod merge;
 mod migrations;
 mod server;

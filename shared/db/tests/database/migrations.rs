@@ -83,7 +83,8 @@ async fn the_schema_is_the_dashboards() {
     let database = migrated().await;
     let pool = db::Pool::new(&database.options).unwrap();
     let mut live = db::catalogue(&mut pool.get().await.unwrap()).await.unwrap();
-    live.retain(|name, _| !name.contains("kcidb_ng."));
+    // What is ours alone; the index is the one thing of ours on a table of the dashboard's.
+    live.retain(|name, _| !name.contains("kcidb_ng.") && name != "index issues.issues_logspec_signature_loc");
     assert_eq!(wanted.len(), live.len());
     for (name, definition) in &wanted {
         assert_eq!(live.get(name), Some(definition), "{name}");

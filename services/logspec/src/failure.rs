@@ -1,0 +1,70 @@
+//! Why a log was not analysed, and what follows from it.
+
+use events::Reason;
+
+/// Why a log was not analysed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// What happened, in words; no URL, for that may hold a password.
+    pub(crate) detail: String,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// It passes: soon, and with growing pauses.
+    Passing,
+    /// It may come back: once a day, for three days.
+    Gone,
+    /// It stays.
+    Lasting,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    pub(crate) fn prospect(&self) -> Prospect {
+        prospect(self.reason)
+    }
+}
+
+/// Whether trying again can help.
+pub(crate) fn prospect(reason: Reason) -> Prospect {
+    match reason {
+        Reason::Gone => Prospect::Gone,
+        Reason::ServerError
+        | Reason::ServerBusy
+        | Reason::Timeout
+        | Reason::Unreachable
+        | Reason::NameUnresolved
+        | Reason::CacheUnavailable => Prospect::Passing,
+        _ => Prospect::Lasting,
+    }
+}
+
+/// Every reason that the log of a node may have, for the page of operators.
+#[cfg(test)]
+pub(crate) const REASONS: [Reason; 19] = [
+    Reason::Gone,
+    Reason::ServerError,
+    Reason::ServerBusy,
+    Reason::Timeout,
+    Reason::Unreachable,
+    Reason::NameUnresolved,
+    Reason::CacheUnavailable,
+    Reason::HttpRefused,
+    Reason::UrlInvalid,
+    Reason::AddressRefused,
+    Reason::RedirectsExceeded,
+    Reason::LogTooLarge,
+    Reason::NotPlainText,
+    Reason::LogEmpty,
+    Reason::LogDamaged,
+    Reason::LogUnfit,
+    Reason::AnalysisFailed,
+    Reason::DatabaseRefused,
+    Reason::NotSelected,
+];

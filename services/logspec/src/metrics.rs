@@ -1,0 +1,80 @@
+//! Every metric of the log worker.
+
+use events::{ConsumeMetrics, PublishMetrics};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use telemetry::metrics::{BYTES, SECONDS, counter, counters, histograms};
+
+/// Every metric of the log worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    /// The queues of failed nodes and of requests.
+    pub(crate) consume: ConsumeMetrics,
+    /// What is announced.
+    pub(crate) publish: PublishMetrics,
+    /// Fetches by outcome (fetched, cached, failed) and reason.
+    pub(crate) fetches: IntCounterVec,
+    /// Bytes of fetched logs, as they are sent.
+    pub(crate) fetch_bytes: Histogram,
+    /// Seconds that fetches took.
+    pub(crate) fetch_duration: Histogram,
+    /// Seconds from the file to the findings, by parser.
+    pub(crate) analysis_duration: HistogramVec,
+    /// Findings by parser and class.
+    pub(crate) findings: IntCounterVec,
+    /// Issues found, by whether they were new or known.
+    pub(crate) issues: IntCounterVec,
+    /// Incidents written.
+    pub(crate) incidents: IntCounter,
+    /// Nodes finished, by outcome and reason.
+    pub(crate) logs: IntCounterVec,
+    /// Transactions repeated, by kind of error.
+    pub(crate) database_retries: IntCounterVec,
+    /// Nodes that no event told of.
+    pub(crate) swept: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let histogram = |name, help, buckets| histograms(registry, name, help, &[], buckets).with_label_values::<&str>(&[]);
+        Self {
+            consume: ConsumeMetrics::new(registry),
+            publish: PublishMetrics::new(registry),
+            fetches: counters(
+                registry,
+                "kcidb_log_fetch_total",
+                "Logs asked for, by outcome (fetched, cached, failed) and reason",
+                &["outcome", "reason"],
+            ),
+            fetch_bytes: histogram("kcidb_log_fetch_bytes", "Size of fetched logs as they are sent", BYTES),
+            fetch_duration: histogram("kcidb_log_fetch_duration_seconds", "Time to fetch a log", SECONDS),
+            analysis_duration: histograms(
+                registry,
+                "kcidb_log_analysis_duration_seconds",
+                "Time to unpack and analyse a log",
+                &["parser"],
+                SECONDS,
+            ),
+            findings: counters(
+                registry,
+                "kcidb_findings_total",
+                "Errors found in logs, by parser and class",
+                &["parser", "error_type"],
+            ),
+            issues: counters(registry, "kcidb_issues_total", "Issues found in logs: new or known", &["state"]),
+            incidents: counter(registry, "kcidb_incidents_total", "Incidents found in logs that were not known"),
+            logs: counters(
+                registry,
+                "kcidb_logs_total",
+                "Logs of nodes finished, by outcome and reason",
+                &["outcome", "reason"],
+            ),
+            database_retries: counters(
+                registry,
+                "kcidb_db_retries_total",
+                "Transactions repeated, by kind of error",
+                &["kind"],
+            ),
+            swept: counter(registry, "kcidb_swept_nodes_total", "Failed nodes that no event told of"),
+        }
+    }
+}
