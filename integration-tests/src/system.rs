@@ -28,6 +28,7 @@ pub struct System {
     names: Vec<String>,
     services: BTreeMap<String, Child>,
     ports: BTreeMap<&'static str, u16>,
+    options: Vec<(&'static str, String)>,
     http: reqwest::Client,
     token: String,
     _alone: OwnedMutexGuard<()>,
@@ -73,6 +74,11 @@ impl System {
 
     /// These services, each in a process of its own.
     pub async fn start_with(names: &[&str]) -> Self {
+        Self::start_configured(names, &[]).await
+    }
+
+    /// These services, with these environment variables besides those that every test needs.
+    pub async fn start_configured(names: &[&str], options: &[(&'static str, String)]) -> Self {
         let alone = ONE_AT_A_TIME.clone().lock_owned().await;
         stack::install().expect("the servers can be installed");
         // User postgres has to get into the folder, which is under one that everybody may enter.
@@ -80,7 +86,7 @@ impl System {
         std::fs::create_dir(dir.path().join("spool")).expect("a folder");
         let stack = Stack::start(stack::Options::at(dir.path().join("stack"))).await.expect("the servers start");
         db::migrate(&db::Options::of(&stack.database_url())).await.expect("the database can be prepared");
-        let names_of_ports = ["gateway", "gateway-admin", "ingester-admin", "status", "status-admin"];
+        let names_of_ports = ["gateway", "gateway-admin", "ingester-admin", "logspec-admin", "status", "status-admin"];
         let expires_at = chrono::Utc::now() + chrono::Duration::hours(2);
         let mint = auth::Mint { origin: "lab".into(), origins: vec!["*".into()], expires_at };
         let mut system = Self {
@@ -89,6 +95,7 @@ impl System {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             services: BTreeMap::new(),
             ports: names_of_ports.into_iter().map(|name| (name, free_port())).collect(),
+            options: options.to_vec(),
             http: reqwest::Client::new(),
             token: auth::mint(SECRET, &mint),
             _alone: alone,
@@ -102,10 +109,24 @@ impl System {
     }
 
     fn spawn(&self, name: &str) -> Child {
-        let local = |port: &str| format!("127.0.0.1:{}", self.ports[port]);
-        let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log");
-        Command::new(binary())
+        let file = |kind: &str| {
+            let path = self.dir.path().join(format!("{name}.{kind}"));
+            std::fs::File::options().create(true).append(true).open(path).expect("a file")
+        };
+        self.command()
             .args(["run", name])
+            .stdin(Stdio::null())
+            .stdout(file("out"))
+            .stderr(file("log"))
+            .spawn()
+            .expect("the binary starts")
+    }
+
+    /// The binary, with the options of this system in its environment.
+    fn command(&self) -> Command {
+        let local = |port: &str| format!("127.0.0.1:{}", self.ports[port]);
+        let mut command = Command::new(binary());
+        command
             .env("KCIDB_SPOOL", self.spool())
             .env("DATABASE_URL", self.stack().database_url())
             .env("AMQP_URL", self.stack().amqp_url())
@@ -113,15 +134,22 @@ impl System {
             .env("KCIDB_GATEWAY_LISTEN", local("gateway"))
             .env("KCIDB_GATEWAY_ADMIN", local("gateway-admin"))
             .env("KCIDB_INGESTER_ADMIN", local("ingester-admin"))
+            .env("KCIDB_LOGSPEC_ADMIN", local("logspec-admin"))
+            .env("KCIDB_LOG_CACHE", self.dir.path().join("log-cache"))
             .env("KCIDB_STATUS_LISTEN", local("status"))
             .env("KCIDB_STATUS_ADMIN", local("status-admin"))
             .env("STATUS_URL", format!("http://{}", local("status")))
             .env("KCIDB_SPOOL_MIN_FREE", "1000000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the binary starts")
+            .envs(self.options.iter().map(|(name, value)| (*name, value.as_str())));
+        command
+    }
+
+    /// Runs the binary with these arguments; what it printed.
+    pub fn kcidb(&self, arguments: &[&str]) -> String {
+        let output = self.command().args(arguments).output().expect("the binary starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
     }
 
     /// Starts the services, and waits until the gateway answers when it is one of them.
@@ -139,6 +167,27 @@ impl System {
         let child = self.spawn(name);
         self.names.push(name.to_owned());
         self.services.insert(name.to_owned(), child);
+    }
+
+    /// Ends a service as a power cut would.
+    pub fn kill_service(&mut self, name: &str) {
+        let mut child = self.services.remove(name).expect("it runs");
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+
+    /// Starts a service that was killed.
+    pub fn start_service(&mut self, name: &str) {
+        let child = self.spawn(name);
+        self.services.insert(name.to_owned(), child);
+    }
+
+    /// Removes every fetched log.
+    pub fn empty_log_cache(&self) {
+        let folder = self.dir.path().join("log-cache");
+        for name in files(&folder) {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
     }
 
     /// Ends every service as a power cut would.
@@ -164,11 +213,18 @@ impl System {
         }
     }
 
-    fn log(&self, name: &str) -> String {
+    /// What a service has logged.
+    pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
     }
 
-    async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+    /// What a service has printed.
+    pub fn output(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{name}.out"))).unwrap_or_default()
+    }
+
+    /// Waits until a condition holds.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition().await {
             if Instant::now() > deadline {
@@ -335,6 +391,13 @@ impl System {
     pub async fn ready(&self, service: &str) -> String {
         let port = self.ports[format!("{service}-admin").as_str()];
         let url = format!("http://127.0.0.1:{port}/readyz?verbose");
+        self.http.get(url).send().await.expect("an answer").text().await.expect("text")
+    }
+
+    /// The metrics of a service.
+    pub async fn metrics(&self, service: &str) -> String {
+        let port = self.ports[format!("{service}-admin").as_str()];
+        let url = format!("http://127.0.0.1:{port}/metrics");
         self.http.get(url).send().await.expect("an answer").text().await.expect("text")
     }
 

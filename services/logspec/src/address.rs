@@ -71,7 +71,10 @@ impl Policy {
     }
 
     fn admits_address(&self, address: IpAddr) -> bool {
-        is_public(address) || self.0.iter().any(|allowed| matches!(allowed, Allowed::Network(network, length) if is_in(address, *network, *length)))
+        is_public(address)
+            || self.0.iter().any(
+                |allowed| matches!(allowed, Allowed::Network(network, length) if is_in(address, *network, *length)),
+            )
     }
 
     fn admits_name(&self, name: &str) -> bool {
@@ -130,16 +133,16 @@ fn is_in(address: IpAddr, network: IpAddr, length: u8) -> bool {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
             prefix(u32::from(address).into(), 32) == prefix(u32::from(network).into(), 32)
         }
-        (IpAddr::V6(address), IpAddr::V6(network)) => {
-            prefix(address.into(), 128) == prefix(network.into(), 128)
-        }
+        (IpAddr::V6(address), IpAddr::V6(network)) => prefix(address.into(), 128) == prefix(network.into(), 128),
         _ => false,
     }
 }
 
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !RESERVED_V4.iter().any(|(network, length)| is_in(address.into(), IpAddr::V4(*network), *length)),
+        IpAddr::V4(address) => {
+            !RESERVED_V4.iter().any(|(network, length)| is_in(address.into(), IpAddr::V4(*network), *length))
+        }
         IpAddr::V6(address) => is_public_v6(address),
     }
 }
@@ -190,18 +193,66 @@ mod tests {
     #[test]
     fn what_is_not_public_is_refused() {
         for address in [
-            "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1",
-            "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1",
-            "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1",
-            "255.255.255.255", "168.63.129.16", "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1",
-            "64:ff9b::10.0.0.1", "64:ff9b:1::1", "100::1", "2001::1", "2001:2::1", "2001:db8::1", "2002:7f00:1::1",
-            "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.255.255.250",
+            "240.0.0.1",
+            "255.255.255.255",
+            "168.63.129.16",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:2::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             assert!(!is_public(address.parse().expect("an address")), "{address}");
         }
-        for address in ["1.1.1.1", "8.8.8.8", "100.63.0.1", "100.128.0.1", "172.15.0.1", "172.32.0.1", "169.253.0.1",
-            "192.0.1.1", "198.17.0.1", "223.255.255.255", "2606:4700::1111", "2a00:1450:4001::1", "2001:4860:4860::8888"]
-        {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "169.253.0.1",
+            "192.0.1.1",
+            "198.17.0.1",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "2a00:1450:4001::1",
+            "2001:4860:4860::8888",
+        ] {
             assert!(is_public(address.parse().expect("an address")), "{address}");
         }
     }
@@ -210,9 +261,15 @@ mod tests {
     fn an_address_in_a_url_is_read_as_the_connection_reads_it() {
         let policy = Policy::new(&[]);
         let admits = |url: &str| policy.admits(&url.parse().expect("a URL"));
-        for url in ["http://127.1/x", "http://2130706433/", "http://0x7f.0.0.1/", "http://[::1]:80/", "http://0177.0.0.1",
-            "http://[::ffff:7f00:1]/", "http://169.254.169.254/latest/meta-data"]
-        {
+        for url in [
+            "http://127.1/x",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://[::1]:80/",
+            "http://0177.0.0.1",
+            "http://[::ffff:7f00:1]/",
+            "http://169.254.169.254/latest/meta-data",
+        ] {
             assert!(!admits(url), "{url}");
         }
         assert!(admits("http://8.8.8.8/"));
@@ -226,9 +283,14 @@ mod tests {
             .map(|text| text.parse().expect("it makes sense"))
             .collect();
         let policy = Policy::new(&allowed);
-        for (address, admitted) in
-            [("10.1.2.3", true), ("10.2.0.0", false), ("127.0.0.1", true), ("127.0.0.2", false), ("fd12::1", true), ("fe80::1", false)]
-        {
+        for (address, admitted) in [
+            ("10.1.2.3", true),
+            ("10.2.0.0", false),
+            ("127.0.0.1", true),
+            ("127.0.0.2", false),
+            ("fd12::1", true),
+            ("fe80::1", false),
+        ] {
             assert_eq!(policy.admits_address(address.parse().expect("an address")), admitted, "{address}");
         }
         assert!(policy.admits_name("logs.lab.example") && !policy.admits_name("lab.example"));
@@ -247,7 +309,9 @@ mod tests {
         let error = resolve(Policy::new(&[]), "localhost").await.expect_err("it is private");
         assert!(caused_by::<Refused>(&*error), "{error}");
         let allowed = Policy::new(&["localhost".parse().expect("a name")]);
-        assert!(resolve(allowed, "localhost").await.expect("it is allowed").iter().all(|found| found.ip().is_loopback()));
+        assert!(
+            resolve(allowed, "localhost").await.expect("it is allowed").iter().all(|found| found.ip().is_loopback())
+        );
         let error = resolve(Policy::new(&[]), "nowhere.invalid").await.expect_err("there is none");
         assert!(caused_by::<Unresolved>(&*error), "{error}");
     }

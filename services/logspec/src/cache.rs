@@ -32,8 +32,6 @@ use crate::{
 
 /// How long a passing failure is remembered: less than the shortest pause before a message is tried again.
 const PASSING: Duration = Duration::from_secs(3);
-/// How long other failures are remembered, so that thousands of nodes with one dead link cost one request.
-const LASTING: Duration = Duration::from_mins(1);
 /// Failures remembered at most.
 const MEMORY: usize = 10_000;
 /// Files younger than this are not removed: somebody may be about to open them.
@@ -51,6 +49,8 @@ type Flight = Shared<BoxFuture<'static, Result<(), Failure>>>;
 pub(crate) struct Cache {
     folder: PathBuf,
     limit: u64,
+    /// How long failures are remembered that do not pass.
+    memory: Duration,
     fetcher: Fetcher,
     metrics: Metrics,
     flights: Mutex<HashMap<Key, Flight>>,
@@ -69,6 +69,7 @@ impl Cache {
         Ok(Arc::new(Self {
             folder: options.cache.clone(),
             limit: options.cache_size,
+            memory: options.failure_memory,
             fetcher,
             metrics,
             flights: Mutex::default(),
@@ -172,7 +173,7 @@ impl Cache {
     }
 
     fn remember(&self, key: Key, failure: Failure) {
-        let time = if failure.prospect() == Prospect::Passing { PASSING } else { LASTING };
+        let time = if failure.prospect() == Prospect::Passing { PASSING.min(self.memory) } else { self.memory };
         let mut failures = self.failures.lock().expect("no panic happens under this lock");
         let now = Instant::now();
         failures.retain(|_, (until, _)| *until > now);

@@ -56,7 +56,13 @@ pub struct Options {
 #[group(skip)]
 pub struct Fetch {
     /// The folder of fetched logs; workers may share it.
-    #[arg(id = "log-cache", long = "log-cache", env = "KCIDB_LOG_CACHE", default_value = "/cache", value_name = "FOLDER")]
+    #[arg(
+        id = "log-cache",
+        long = "log-cache",
+        env = "KCIDB_LOG_CACHE",
+        default_value = "/cache",
+        value_name = "FOLDER"
+    )]
     pub cache: PathBuf,
     /// Bytes that the folder may take, about.
     #[arg(id = "log-cache-size", long = "log-cache-size", env = "KCIDB_LOG_CACHE_SIZE", default_value_t = 2 << 30, value_name = "BYTES")]
@@ -77,11 +83,26 @@ pub struct Fetch {
     #[arg(id = "log-timeout", long = "log-timeout", env = "KCIDB_LOG_TIMEOUT", default_value = "2m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// Fetches from one host at once.
-    #[arg(id = "log-per-host", long = "log-per-host", env = "KCIDB_LOG_PER_HOST", default_value_t = 4, value_name = "N")]
+    #[arg(
+        id = "log-per-host",
+        long = "log-per-host",
+        env = "KCIDB_LOG_PER_HOST",
+        default_value_t = 4,
+        value_name = "N"
+    )]
     pub per_host: usize,
     /// Redirects that are followed.
-    #[arg(id = "log-redirects", long = "log-redirects", env = "KCIDB_LOG_REDIRECTS", default_value_t = 5, value_name = "N")]
+    #[arg(
+        id = "log-redirects",
+        long = "log-redirects",
+        env = "KCIDB_LOG_REDIRECTS",
+        default_value_t = 5,
+        value_name = "N"
+    )]
     pub redirects: usize,
+    /// How long it is remembered that there is no log at a URL, so that many nodes with one dead link cost one request.
+    #[arg(id = "log-failure-memory", long = "log-failure-memory", env = "KCIDB_LOG_FAILURE_MEMORY", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub failure_memory: Duration,
     /// Networks, addresses and host names that logs may come from although they are private: 10.1.0.0/16,logs.lab.example
     #[arg(id = "log-allow", long = "log-allow", env = "KCIDB_LOG_ALLOW", value_delimiter = ',', value_name = "LIST")]
     pub allow: Vec<Allowed>,

@@ -35,7 +35,8 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let histogram = |name, help, buckets| histograms(registry, name, help, &[], buckets).with_label_values::<&str>(&[]);
+        let histogram =
+            |name, help, buckets| histograms(registry, name, help, &[], buckets).with_label_values::<&str>(&[]);
         Self {
             consume: ConsumeMetrics::new(registry),
             publish: PublishMetrics::new(registry),

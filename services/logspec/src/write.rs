@@ -146,9 +146,8 @@ impl Worker {
             return Ok(HashMap::new());
         }
         let known = logs::known_issues(connection, origin, places, since).await?;
-        let issue = |known: logs::KnownIssue| {
-            (known.signature_loc, KnownIssue { id: known.id, version: known.version.into() })
-        };
+        let issue =
+            |known: logs::KnownIssue| (known.signature_loc, KnownIssue { id: known.id, version: known.version.into() });
         Ok(known.into_iter().map(issue).collect())
     }
 }

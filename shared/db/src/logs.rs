@@ -280,8 +280,7 @@ pub async fn skip(
 /// # Errors
 /// See [`Error`].
 pub async fn announced(connection: &mut AsyncPgConnection, mark: &Mark) -> Result<(), Error> {
-    const QUERY: &str =
-        "UPDATE kcidb_ng.logs SET announce = NULL WHERE kind = $1 AND id = $2 AND analyzed_at = $3 AND announce IS NOT NULL";
+    const QUERY: &str = "UPDATE kcidb_ng.logs SET announce = NULL WHERE kind = $1 AND id = $2 AND analyzed_at = $3 AND announce IS NOT NULL";
     diesel::sql_query(QUERY)
         .bind::<Text, _>(mark.kind.as_str())
         .bind::<Text, _>(&mark.id)
@@ -393,10 +392,7 @@ pub async fn existing_incidents(connection: &mut AsyncPgConnection, ids: &[&str]
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn stored_incidents(
-    connection: &mut AsyncPgConnection,
-    node: &Node,
-) -> Result<Vec<(String, String)>, Error> {
+pub async fn stored_incidents(connection: &mut AsyncPgConnection, node: &Node) -> Result<Vec<(String, String)>, Error> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -497,7 +493,8 @@ pub async fn unannounced(
     before: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Mark>, Error> {
-    const QUERY: &str = "SELECT * FROM kcidb_ng.logs WHERE announce IS NOT NULL AND analyzed_at < $1 ORDER BY analyzed_at LIMIT $2";
+    const QUERY: &str =
+        "SELECT * FROM kcidb_ng.logs WHERE announce IS NOT NULL AND analyzed_at < $1 ORDER BY analyzed_at LIMIT $2";
     Ok(diesel::sql_query(QUERY).bind::<Timestamptz, _>(before).bind::<BigInt, _>(limit).load(connection).await?)
 }
 

@@ -24,8 +24,7 @@ pub struct Queue {
 /// Submissions that wait to be loaded.
 pub const INGESTER_SUBMISSIONS: Queue = Queue { name: "ingester.submissions", bindings: &["submission.received.#"] };
 /// Failed nodes whose logs wait to be analysed.
-pub const LOGSPEC_FAILURES: Queue =
-    Queue { name: "logspec.failures", bindings: &["build.failed.#", "test.failed.#"] };
+pub const LOGSPEC_FAILURES: Queue = Queue { name: "logspec.failures", bindings: &["build.failed.#", "test.failed.#"] };
 /// Nodes whose logs somebody wants to be analysed again: what is in no hurry.
 pub const LOGSPEC_CATCHUP: Queue = Queue { name: "logspec.catchup", bindings: &["log.requested.#"] };
 /// Every event, for the ledger.
