@@ -68,3 +68,27 @@ pub(crate) const REASONS: [Reason; 19] = [
     Reason::DatabaseRefused,
     Reason::NotSelected,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_operators_lists_every_reason_and_what_follows() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/log-worker.md"))
+            .expect("the page");
+        let (_, table) = page.split_once("| reason | meaning | what follows |").expect("the table");
+        let told: Vec<(String, &str)> = table
+            .lines()
+            .skip(2)
+            .map_while(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+            .map(|line| (line.split('`').next().unwrap_or_default().to_owned(), line.rsplit(" | ").next().unwrap_or("")))
+            .collect();
+        let follows = |reason| match prospect(reason) {
+            Prospect::Passing => "tried again",
+            Prospect::Gone => "tried again once a day, three times",
+            Prospect::Lasting => "nothing",
+        };
+        assert_eq!(told, REASONS.map(|reason| (reason.as_str().to_owned(), follows(reason))));
+    }
+}

@@ -60,7 +60,7 @@ fn pieces(pattern: &str) -> Vec<Piece> {
             '?' => Set { ranges: Vec::new(), negated: true },
             '[' => match set(&pattern[at + 1..]) {
                 Some((set, length)) => {
-                    at += length + 1;
+                    at += length;
                     set
                 }
                 None => Set { ranges: vec![('[', '[')], negated: false },
