@@ -217,29 +217,33 @@ async fn recorded_logs_end_once_as_recorded_however_often_the_worker_is_killed()
     let mut system = System::start_configured(&["gateway", "ingester", "status", "logspec"], &options).await;
     let document = recorded.document(&url);
     let count = i64::try_from(recorded.results.len()).expect("a small number");
-    let submit_twice = async |system: &System| {
-        let first = system.submit(document.clone()).await;
-        let second = system.submit(document.clone()).await;
-        for id in [&first, &second] {
-            assert_eq!(system.wait(id).await["status"], "processed");
-        }
-        second
-    };
-    let id = submit_twice(&system).await;
+    let id = system.submit(document.clone()).await;
+    let again = system.submit(document.clone()).await;
+    for id in [&id, &again] {
+        assert_eq!(system.wait(id).await["status"], "processed");
+    }
     wait_for_marks(&system, count).await;
     recorded.check(&system).await;
     let logs = json!({"pending": 0, "analyzed": count, "failed": 0, "skipped": 0, "reasons": {}});
-    system.until("the status counts every log", async || system.status(&id).await["logs"] == logs).await;
+    system.until("the status counts every log", async || system.status(&again).await["logs"] == logs).await;
 
     let truncate = "TRUNCATE builds, tests, issues, incidents, kcidb_ng.logs, kcidb_ng.submission_logs";
     for seed in 0..6 {
         let mut random = StdRng::seed_from_u64(seed);
         system.database().await.batch_execute(truncate).await.expect("empty tables");
         system.empty_log_cache();
-        submit_twice(&system).await;
+        system.submit(document.clone()).await;
+        system.submit(document.clone()).await;
+        // Killed in the middle of its work, at other places with each seed.
         for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(random.random_range(0..600))).await;
+            let place = random.random_range(0..count);
+            let database = system.database().await;
+            let query = "SELECT count(*) FROM kcidb_ng.logs";
+            let marked = async || database.query_one(query, &[]).await.expect("a count").get::<_, i64>(0);
+            system.until("so many logs are done", async || marked().await >= place).await;
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..10))).await;
             system.kill_service("logspec");
+            println!("seed {seed}: killed after {} of {count} logs", marked().await);
             system.start_service("logspec");
         }
         wait_for_marks(&system, count).await;

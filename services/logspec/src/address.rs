@@ -149,7 +149,7 @@ fn is_public(address: IpAddr) -> bool {
 
 /// Networks of IPv4 that are not part of the public internet.
 const RESERVED_V4: [(Ipv4Addr, u8); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     // Shared by the customers of a provider.
     (Ipv4Addr::new(100, 64, 0, 0), 10),
@@ -172,7 +172,7 @@ const RESERVED_V4: [(Ipv4Addr, u8); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// IPv6 addresses are public inside 2000::/3 only, and there not where they are reserved or carry IPv4 in them.
+/// IPv6 addresses are public inside `2000::/3` only, and there not where they are reserved or carry IPv4 in them.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let is_in = |network: [u16; 2], length: u8| {
         let [a, b] = network;
@@ -310,7 +310,12 @@ mod tests {
         assert!(caused_by::<Refused>(&*error), "{error}");
         let allowed = Policy::new(&["localhost".parse().expect("a name")]);
         assert!(
-            resolve(allowed, "localhost").await.expect("it is allowed").iter().all(|found| found.ip().is_loopback())
+            resolve(allowed, "localhost")
+                .await
+                .expect("it is allowed")
+                .iter()
+                .map(SocketAddr::ip)
+                .all(|address| address.is_loopback())
         );
         let error = resolve(Policy::new(&[]), "nowhere.invalid").await.expect_err("there is none");
         assert!(caused_by::<Unresolved>(&*error), "{error}");

@@ -77,12 +77,11 @@ impl Findings {
         let mut ids = HashSet::new();
         let mut incidents = Vec::new();
         for Seen { signature_loc, incident } in &self.seen {
-            let incident = match signature_loc.as_deref().and_then(&known) {
-                Some(known) => Incident::of(&known, node),
-                None => {
-                    needed.insert(incident.issue_id.as_str());
-                    incident.clone()
-                }
+            let incident = if let Some(known) = signature_loc.as_deref().and_then(&known) {
+                Incident::of(&known, node)
+            } else {
+                needed.insert(incident.issue_id.as_str());
+                incident.clone()
             };
             if ids.insert(incident.id.clone()) {
                 incidents.push(incident);
@@ -138,7 +137,7 @@ fn read(file: File, url: &str, bounds: Bounds, limit: usize) -> Result<(Vec<u8>,
     if bytes.len() as u64 > most {
         return Err(Failure::new(Reason::LogTooLarge, format!("more than {most} bytes")));
     }
-    let mut named = url.ends_with(".gz");
+    let mut named = url.strip_suffix(".gz").is_some();
     let (mut ends, mut is_cut) = (logspec::LineEnds::Raw, false);
     // Twice, for a compressed file that was compressed once more on its way.
     for _ in 0..2 {

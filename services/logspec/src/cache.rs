@@ -240,12 +240,12 @@ fn decode(path: &Path, limit: u64) -> io::Result<()> {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
     };
-    let decoded = path.with_extension("decoded.temp");
-    let result = fs::File::create(&decoded).and_then(|mut to| io::copy(&mut decoder.by_ref().take(limit), &mut to));
+    let target = path.with_extension("decoded.temp");
+    let result = fs::File::create(&target).and_then(|mut to| io::copy(&mut decoder.by_ref().take(limit), &mut to));
     match result {
-        Ok(_) => fs::rename(decoded, path),
+        Ok(_) => fs::rename(target, path),
         Err(error) => {
-            let _ = fs::remove_file(decoded);
+            let _ = fs::remove_file(target);
             Err(error)
         }
     }

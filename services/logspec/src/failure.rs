@@ -82,7 +82,9 @@ mod tests {
             .lines()
             .skip(2)
             .map_while(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
-            .map(|line| (line.split('`').next().unwrap_or_default().to_owned(), line.rsplit(" | ").next().unwrap_or("")))
+            .map(|line| {
+                (line.split('`').next().unwrap_or_default().to_owned(), line.rsplit(" | ").next().unwrap_or(""))
+            })
             .collect();
         let follows = |reason| match prospect(reason) {
             Prospect::Passing => "tried again",

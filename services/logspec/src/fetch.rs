@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     address::{self, Policy},
     config,
-    failure::Failure,
+    failure::{Failure, Prospect},
 };
 
 /// The limits of one fetch.
@@ -53,7 +53,13 @@ pub(crate) struct Fetcher {
     redirects: usize,
     per_host: usize,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Servers that could not be connected to a moment ago: thousands of nodes must not wait for a dead one in turn.
+    down: Mutex<HashMap<String, (Instant, Failure)>>,
 }
+
+/// How long a server that cannot be connected to is left alone: less than the shortest pause before a message is tried
+/// again.
+const DOWN: Duration = Duration::from_secs(3);
 
 /// What became of one request.
 enum Step {
@@ -78,6 +84,7 @@ impl Fetcher {
             redirects: options.redirects,
             per_host: options.per_host.max(1),
             hosts: Mutex::default(),
+            down: Mutex::default(),
         })
     }
 
@@ -88,6 +95,9 @@ impl Fetcher {
         for _ in 0..=self.redirects {
             self.check(&url)?;
             let _permit = self.permit(&url).await;
+            if let Some(failure) = self.is_down(&url) {
+                return Err(failure);
+            }
             let started = Instant::now();
             // The time that others keep a host busy is not counted.
             let hop = async {
@@ -129,11 +139,29 @@ impl Fetcher {
         semaphore.acquire_owned().await.expect("nobody closes it")
     }
 
+    fn is_down(&self, url: &Url) -> Option<Failure> {
+        let down = self.down.lock().expect("no panic happens under this lock");
+        down.get(&server(url)).filter(|(until, _)| *until > Instant::now()).map(|(_, failure)| failure.clone())
+    }
+
+    /// What an error of a request means; when there was no connection, the server is left alone for a while.
+    fn failed(&self, url: &Url, error: reqwest::Error) -> Failure {
+        let is_connect = error.is_connect();
+        let failure = failure(error);
+        if is_connect && failure.prospect() == Prospect::Passing {
+            let now = Instant::now();
+            let mut down = self.down.lock().expect("no panic happens under this lock");
+            down.retain(|_, (until, _)| *until > now);
+            down.insert(server(url), (now + DOWN, failure.clone()));
+        }
+        failure
+    }
+
     async fn request(&self, url: &Url) -> Result<Step, Failure> {
         let response = timeout(self.silence, self.client.get(url.clone()).send())
             .await
             .map_err(|_| Failure::new(Reason::Timeout, format!("no answer within {:?}", self.silence)))?
-            .map_err(failure)?;
+            .map_err(|error| self.failed(url, error))?;
         let status = response.status();
         let told = || format!("the server answered {status}");
         match status {
@@ -178,6 +206,11 @@ impl Fetcher {
         file.flush().await.map_err(|error| local(&error))?;
         Ok(Fetched { bytes, is_encoded })
     }
+}
+
+/// Host and port.
+fn server(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }
 
 fn target(url: &Url, response: &Response) -> Option<Url> {

@@ -188,9 +188,12 @@ impl Entry {
     fn choice(&self, path: &str) -> Choice<'_> {
         let kind = match self.kind {
             Type::Build => Kind::Build,
-            Type::Test if self.parser.as_deref() == Some("auto") && path.starts_with("kselftest") => Kind::Kselftest,
-            Type::Test if self.parser.as_deref() == Some("test_kselftest") => Kind::Kselftest,
-            Type::Test => Kind::Boot,
+            Type::Test => match self.parser.as_deref() {
+                Some(name) if name == "test_kselftest" || (name == "auto" && path.starts_with("kselftest")) => {
+                    Kind::Kselftest
+                }
+                _ => Kind::Boot,
+            },
         };
         let parser = match self.parser.as_deref() {
             None => kind.parser(),

@@ -13,7 +13,6 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
             (Some(Piece::Any), _) => {
                 piece += 1;
                 retry = Some((piece, at));
-                continue;
             }
             (Some(Piece::One(set)), Some(&c)) if set.has(c) => (piece, at) = (piece + 1, at + 1),
             (None, None) => return true,

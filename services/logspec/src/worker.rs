@@ -103,9 +103,7 @@ impl Worker {
             self.announce(mark).await?;
         }
         let Some(choice) = self.selection.choose(node) else {
-            if mark.is_none() {
-                self.skip(&[node], submission_id.as_deref()).await?;
-            }
+            self.pass_over(node, mark, submission_id, why).await?;
             return Ok(Ended::Done);
         };
         if mark.as_ref().is_some_and(|mark| settles(mark, node, &choice, why)) {
@@ -145,6 +143,27 @@ impl Worker {
             self.announce(mark).await?;
         }
         Ok(ended)
+    }
+
+    /// Marks a node that is not picked, unless that would hide what became of its log before.
+    async fn pass_over(
+        &self,
+        node: &Node,
+        mark: Option<Mark>,
+        submission_id: Option<String>,
+        why: Why,
+    ) -> Result<(), Stopped> {
+        let Some(mark) = mark else { return self.skip(&[node], submission_id.as_deref()).await };
+        if why != Why::Due {
+            return Ok(());
+        }
+        // It was picked when it failed; nobody wants another try any more.
+        let follows = Some(mark.analyzed_at);
+        let mark = Mark { next_try_at: None, outcome: logs::Outcome::Failed, announce: None, ..mark };
+        let verdict =
+            Verdict { node, kind: logspec::Kind::Build, mark, findings: None, follows, duration: Duration::ZERO };
+        // Without findings there is nothing that the database could refuse.
+        self.write(&verdict).await.map(drop)
     }
 
     async fn mark(&self, node: &Node) -> Result<Option<Mark>, Stopped> {

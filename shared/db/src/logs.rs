@@ -254,14 +254,14 @@ pub async fn skip(
     submission_id: Option<&str>,
     reason: &str,
 ) -> Result<(), Error> {
-    if nodes.is_empty() {
-        return Ok(());
-    }
     const QUERY: &str = "
         INSERT INTO kcidb_ng.logs (kind, id, origin, log_url, submission_id, outcome, reason, attempts, is_cut, issues,
             incidents, analyzed_at)
         SELECT kind, id, origin, log_url, $5, 'skipped', $6, 0, false, 0, 0, now()
         FROM unnest($1, $2, $3, $4) AS new (kind, id, origin, log_url) ON CONFLICT (kind, id) DO NOTHING";
+    if nodes.is_empty() {
+        return Ok(());
+    }
     let list = |part: fn(&Node) -> &str| nodes.iter().map(|node| part(node)).collect::<Vec<_>>();
     diesel::sql_query(QUERY)
         .bind::<Array<Text>, _>(list(|node| node.kind.as_str()))
@@ -363,10 +363,10 @@ pub struct StoredIssue {
 /// # Errors
 /// See [`Error`].
 pub async fn stored_issues(connection: &mut AsyncPgConnection, ids: &[&str]) -> Result<Vec<StoredIssue>, Error> {
+    const QUERY: &str = "SELECT id, _timestamp AS seen_at FROM issues WHERE id = ANY ($1)";
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    const QUERY: &str = "SELECT id, _timestamp AS seen_at FROM issues WHERE id = ANY ($1)";
     Ok(diesel::sql_query(QUERY).bind::<Array<Text>, _>(ids).load(connection).await?)
 }
 
@@ -461,7 +461,7 @@ pub async fn nodes(
         .await?)
 }
 
-/// The place of a test in the tree of tests, and the status: what a mark does not keep of a node.
+/// Takes what is due, and adds what a mark does not keep of a node: status and path.
 const DUE: &str = "
     WITH due AS (
         SELECT kind, id FROM kcidb_ng.logs WHERE next_try_at <= now() ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED
