@@ -18,7 +18,7 @@ pub(crate) enum Args {
     /// The status service: says what became of submissions, and keeps the ledger.
     Status(status::Config),
     /// All services in one process, which share what they need.
-    All(All),
+    All(Box<All>),
 }
 
 /// The options of all services.
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             running.finished.await?;
         }
         Args::All(config) => {
-            let (_, finished) = all(config, shutdown).await?;
+            let (_, finished) = all(*config, shutdown).await?;
             finished.await?;
         }
     }
