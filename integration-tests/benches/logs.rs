@@ -184,9 +184,9 @@ impl System {
             .collect();
         self.fetches.store(0, Ordering::Relaxed);
         self.submit(&[], &tests).await;
-        let started = Instant::now();
+        let (started, wanted) = (Instant::now(), i64::try_from(nodes).expect("a small number"));
         let query = "SELECT count(*) FROM kcidb_ng.logs WHERE kind = 'test' AND outcome = 'analyzed'";
-        while self.database.query_one(query, &[]).await.expect("a count").get::<_, i64>(0) < nodes as i64 {
+        while self.database.query_one(query, &[]).await.expect("a count").get::<_, i64>(0) < wanted {
             assert!(started.elapsed() < Duration::from_mins(10), "too slow");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -199,11 +199,11 @@ impl System {
 /// A build log (or a boot log, it serves for both) of about so many bytes with one error in a file of this name.
 fn log(bytes: usize, name: &str) -> String {
     let mut log = String::from("U-Boot\nStarting kernel ...\n[    0.000000] Linux version\n");
-    for number in 0.. {
+    for number in 0_usize.. {
         if log.len() >= bytes {
             break;
         }
-        log.push_str(&format!("  CC      drivers/example/part{number}.o\n"));
+        log.extend(["  CC      drivers/example/part", &number.to_string(), ".o\n"]);
     }
     log + &format!(
         "  CC      drivers/example/{name}.o\ndrivers/example/{name}.c:41:5: error: expected ';' before 'return'\n\

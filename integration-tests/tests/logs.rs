@@ -285,7 +285,10 @@ impl Strange {
     fn answer(&self, name: &str) -> Response {
         let chunk = |size: usize| Bytes::from(vec![b'x'; size]);
         match name {
-            "good" | "query" => BUILD_LOG.into_response(),
+            "flaky" if self.flaky.fetch_add(1, Ordering::Relaxed) == 0 => {
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            "good" | "query" | "flaky" => BUILD_LOG.into_response(),
             "good-gzip" => gzip(BUILD_LOG.as_bytes()).into_response(),
             "encoded" => ([(header::CONTENT_ENCODING, "gzip")], gzip(BUILD_LOG.as_bytes())).into_response(),
             "moved" => redirect("/good"),
@@ -298,10 +301,6 @@ impl Strange {
             "broken" => StatusCode::BAD_GATEWAY.into_response(),
             "busy" => StatusCode::TOO_MANY_REQUESTS.into_response(),
             "private" => StatusCode::FORBIDDEN.into_response(),
-            "flaky" if self.flaky.fetch_add(1, Ordering::Relaxed) == 0 => {
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
-            }
-            "flaky" => BUILD_LOG.into_response(),
             "stalled" => {
                 let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"make"))]);
                 Body::from_stream(start.chain(stream::pending())).into_response()
@@ -371,7 +370,7 @@ async fn every_log_that_is_none_ends_in_its_reason_and_the_worker_lives() {
     let port = inside.rsplit(':').next().expect("a port").to_owned();
     let strange = Strange {
         inside: inside.clone(),
-        zeros: bomb(&[0; 1 << 20], 16),
+        zeros: bomb(&vec![0; 1 << 20], 16),
         lines: bomb(&b"x\n".repeat(1 << 19), 16),
         flaky: AtomicUsize::new(0),
     };
@@ -555,5 +554,77 @@ async fn a_dry_run_prints_and_changes_nothing() {
         .until("the node is printed", async || system.output("logspec").contains("build lab:b kbuild\n1 nodes"))
         .await;
     assert_eq!((system.count("kcidb_ng.logs").await, asked.load(Ordering::Relaxed)), (0, 0));
+    system.stop().await;
+}
+
+/// Each name a log of its own: the same place in the source, other words.
+async fn one_place_server() -> String {
+    let answer =
+        async |Segment(name): Segment<String>| BUILD_LOG.replace("expected ';'", &format!("{name} is undeclared"));
+    serve(HOST, Router::new().route("/{name}", get(answer))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_at_one_place_that_come_at_once_are_one_issue() {
+    let url = one_place_server().await;
+    let system = System::start_configured(&["all"], &options()).await;
+    let builds: Vec<Value> = (0..100).map(|n| build(&format!("maestro:{n}"), &format!("{url}/{n}"))).collect();
+    system.submit(document(&builds, &[])).await;
+    wait_for_marks(&system, 100).await;
+    assert_eq!((system.count("issues").await, system.count("incidents").await), (1, 100));
+
+    // What is known is left alone; what was not seen for long is no longer known, and other words are another issue.
+    let database = system.database().await;
+    let issue = async || database.query_one("SELECT to_jsonb(i)::text FROM issues i", &[]).await.expect("one").get(0);
+    let before: String = issue().await;
+    system.submit(document(&[build("maestro:again", &format!("{url}/again"))], &[])).await;
+    wait_for_marks(&system, 101).await;
+    assert_eq!(issue().await, before);
+    database.batch_execute("UPDATE issues SET _timestamp = now() - interval '26 days'").await.expect("an update");
+    system.submit(document(&[build("maestro:late", &format!("{url}/late"))], &[])).await;
+    wait_for_marks(&system, 102).await;
+    assert_eq!((system.count("issues").await, system.count("incidents").await), (2, 102));
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outages_of_database_and_broker_are_waited_out() {
+    let url = one_place_server().await;
+    let system = System::start_configured(&["gateway", "ingester", "status", "logspec"], &options()).await;
+    system.settle_queues().await;
+    let builds: Vec<Value> = (0..300).map(|n| build(&format!("maestro:{n}"), &format!("{url}/{n}"))).collect();
+    let id = system.submit(document(&builds, &[])).await;
+    wait_for_marks(&system, 1).await;
+    system.kill_postgres().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!system.ready("logspec").await.contains("database: ok"));
+    system.start_postgres().await;
+    wait_for_marks(&system, 20).await;
+    system.stop_rabbitmq().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    system.start_rabbitmq().await;
+    wait_for_marks(&system, 300).await;
+    assert_eq!((system.count("issues").await, system.count("incidents").await), (1, 300));
+    let attempts = "kcidb_ng.logs WHERE outcome <> 'analyzed' OR attempts > 1";
+    assert_eq!(system.count(attempts).await, 0, "an outage is no try");
+    let logs = json!({"pending": 0, "analyzed": 300, "failed": 0, "skipped": 0, "reasons": {}});
+    system.until("the status counts every log", async || system.status(&id).await["logs"] == logs).await;
+    assert_eq!(system.dead_letters().await, 0);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_a_killed_worker_left_are_published_and_can_be_read() {
+    let system = System::start_configured(&["gateway", "status"], &options()).await;
+    let event = include_str!("../../proto/examples/issue.opened.json");
+    let insert = "INSERT INTO kcidb_ng.logs (kind, id, origin, log_url, outcome, attempts, is_cut, issues, incidents, analyzed_at, announce)
+                  VALUES ('build', 'lab:b', 'lab', 'http://x', 'analyzed', 1, false, 1, 1, now() - interval '5 minutes', jsonb_build_array($1::text::jsonb))";
+    system.database().await.execute(insert, &[&event]).await.expect("a row");
+    let mut system = system;
+    system.add_service("logspec").await;
+    wait_for_marks(&system, 1).await;
+    let metrics = system.metrics("logspec").await;
+    let line = "kcidb_publish_total{event=\"issue.opened\",outcome=\"confirmed\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
     system.stop().await;
 }

@@ -301,22 +301,19 @@ mod tests {
         assert!(Policy::new(&["0.0.0.0/0".parse().expect("a network")]).admits_address(Ipv4Addr::LOCALHOST.into()));
     }
 
+    fn is_loopback(address: &SocketAddr) -> bool {
+        address.ip().is_loopback()
+    }
+
     #[tokio::test]
     async fn names_of_private_addresses_are_refused_and_unknown_ones_unresolved() {
         let resolve = async |policy: Policy, name: &str| {
-            policy.resolve(name.parse().expect("a name")).await.map(|found| found.collect::<Vec<_>>())
+            policy.resolve(name.parse().expect("a name")).await.map(Iterator::collect::<Vec<_>>)
         };
         let error = resolve(Policy::new(&[]), "localhost").await.expect_err("it is private");
         assert!(caused_by::<Refused>(&*error), "{error}");
         let allowed = Policy::new(&["localhost".parse().expect("a name")]);
-        assert!(
-            resolve(allowed, "localhost")
-                .await
-                .expect("it is allowed")
-                .iter()
-                .map(SocketAddr::ip)
-                .all(|address| address.is_loopback())
-        );
+        assert!(resolve(allowed, "localhost").await.expect("it is allowed").iter().all(is_loopback));
         let error = resolve(Policy::new(&[]), "nowhere.invalid").await.expect_err("there is none");
         assert!(caused_by::<Unresolved>(&*error), "{error}");
     }

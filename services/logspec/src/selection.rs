@@ -196,9 +196,8 @@ impl Entry {
             },
         };
         let parser = match self.parser.as_deref() {
-            None => kind.parser(),
             Some("auto") if self.kind == Type::Test && path.starts_with("baseline") => named("test_baseline"),
-            Some("auto") => kind.parser(),
+            None | Some("auto") => kind.parser(),
             Some(name) => named(name),
         };
         Choice { kind, parser, limits: &self.limits }

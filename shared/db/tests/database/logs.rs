@@ -43,7 +43,7 @@ async fn a_mark_is_read_as_it_was_written_and_the_last_one_stays() {
     assert_eq!((stored.outcome, stored.submission_id.as_deref()), (Outcome::Analyzed, Some("s1")));
 
     let soon = Utc::now() + TimeDelta::minutes(1);
-    assert_eq!(logs::unannounced(&mut connection, soon, 9).await.unwrap(), [stored.clone()]);
+    assert_eq!(logs::unannounced(&mut connection, soon, 9).await.unwrap(), std::slice::from_ref(&stored));
     logs::announced(&mut connection, &stored).await.unwrap();
     assert_eq!(logs::unannounced(&mut connection, soon, 9).await.unwrap(), []);
 }
