@@ -549,7 +549,7 @@ async fn a_dry_run_prints_and_changes_nothing() {
          ('lab:b', 'lab:c', 'lab', 'FAIL', '{url}/1', now() - interval '1 hour')"
     );
     system.database().await.batch_execute(&insert).await.expect("rows");
-    system.add_service("logspec").await;
+    system.add_service("logspec");
     system
         .until("the node is printed", async || system.output("logspec").contains("build lab:b kbuild\n1 nodes"))
         .await;
@@ -621,7 +621,7 @@ async fn events_that_a_killed_worker_left_are_published_and_can_be_read() {
                   VALUES ('build', 'lab:b', 'lab', 'http://x', 'analyzed', 1, false, 1, 1, now() - interval '5 minutes', jsonb_build_array($1::text::jsonb))";
     system.database().await.execute(insert, &[&event]).await.expect("a row");
     let mut system = system;
-    system.add_service("logspec").await;
+    system.add_service("logspec");
     wait_for_marks(&system, 1).await;
     let metrics = system.metrics("logspec").await;
     let line = "kcidb_publish_total{event=\"issue.opened\",outcome=\"confirmed\"} 1";
