@@ -74,7 +74,10 @@ impl<'a> Cursor<'a> {
     fn texts(&mut self, class: impl Fn(&str) -> bool) -> Option<Vec<Cow<'a, str>>> {
         let mut texts = Vec::new();
         self.list(|cursor| {
-            texts.push(cursor.text(&class)?);
+            let text = cursor.text(&class)?;
+            if cursor.keep {
+                texts.push(text);
+            }
             Some(())
         })?;
         Some(texts)
@@ -479,6 +482,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds what stands for so many waived tests.
+    pub(crate) fn add_waived(&mut self, tests: usize) {
+        self.issues += usize::from(tests > 0);
+        self.incidents += tests;
+    }
+
     /// Objects of all kinds.
     pub fn total(&self) -> usize {
         self.checkouts + self.builds + self.tests + self.issues + self.incidents

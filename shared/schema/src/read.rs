@@ -16,12 +16,14 @@ pub(crate) struct Cursor<'a> {
     scratch: String,
     /// Whether strings have to be of their class.
     pub(crate) check: bool,
+    /// Whether the strings of lists are kept, or only checked.
+    pub(crate) keep: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of a text.
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, scratch: String::new(), check: true }
+        Self { text, at: 0, scratch: String::new(), check: true, keep: true }
     }
 
     /// At the start of the value after white space: its first byte.
