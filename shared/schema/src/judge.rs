@@ -4,7 +4,7 @@
 //! never read, so that the memory for one object is bounded by its own fields.
 
 use crate::{
-    classes::Class,
+    classes::{Class, LONG_EXCERPT},
     code,
     contract::Contract,
     fault::{Fault, Faults, cut, step},
@@ -22,7 +22,8 @@ use std::io;
 
 /// Nothing in an object is nested deeper than this, free objects apart.
 const LEVELS: u32 = 3;
-/// A list in a field that is longer than this, in bytes, is judged in pieces of so many elements.
+/// A list or a text in a field that is longer than this, in bytes, needs care with memory: a list is judged in pieces of so
+/// many elements.
 const LONG: usize = 64 << 10;
 const PIECE: usize = 500;
 /// Longest value shown, in bytes.
@@ -33,13 +34,17 @@ const NAMED: usize = 5;
 /// Judges an object of a list by the contract of a version; `pointer` is where it stands.
 pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, pointer: &str, faults: &mut Faults) {
     let mut object = Map::new();
-    let mut long_lists = Vec::new();
+    let (mut long_lists, mut long_texts) = (Vec::new(), Vec::new());
     for (name, text) in &members.0 {
         let value = match contract.has(kind, name) {
             true if name == "misc" => outline(text),
             true if text.len() > LONG && text.starts_with('[') => {
                 long_lists.push((name, text));
                 outline(text)
+            }
+            true if text.len() > LONG && text.starts_with('"') => {
+                long_texts.extend(too_long(contract, kind, name, text).map(|message| (name, text, message)));
+                long_text(contract, kind, name, text)
             }
             true => value(&mut Cursor::new(text), 1),
             false => Value::Null,
@@ -58,11 +63,37 @@ pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, poi
             Fault { id: id.clone(), ..fault }
         });
     }
+    for (name, text, message) in long_texts {
+        faults.push_with(|| {
+            let mut pointer = pointer.to_owned();
+            step(&mut pointer, name);
+            Fault { pointer, code: code::TOO_LONG, message, value: Some(cut(text)), id: id.clone() }
+        });
+    }
     for (name, text) in long_lists {
         long_list(contract, kind, name, text, |error, first| {
             faults.push_with(|| Fault { id: id.clone(), ..describe(contract, kind, error, pointer, first) });
         });
     }
+}
+
+/// A long text as the validator needs it: where any text is right, and where [`too_long`] judges, it need not be decoded.
+fn long_text(contract: &Contract, kind: &str, field: &str, text: &str) -> Value {
+    match contract.class(kind, field) {
+        Some(class) if class.name == "string" || class.longest.is_some() && text.len() > LONG_EXCERPT => outline(text),
+        Some(class) if class.name == "NoNul" && !text.contains("\\u0000") => outline(text),
+        _ => value(&mut Cursor::new(text), 1),
+    }
+}
+
+/// What is to be said about a text that is plainly too long.
+fn too_long(contract: &Contract, kind: &str, field: &str, text: &str) -> Option<String> {
+    let class = contract.class(kind, field).filter(|_| text.len() > LONG_EXCERPT)?;
+    Some(length_message(class, Cursor::new(text).characters()?, class.longest?))
+}
+
+fn length_message(class: &Class, length: usize, longest: usize) -> String {
+    format!("the text has {length} characters and may have {longest}; {}", class.advice())
 }
 
 /// Judges a long list in the field of an object piece by piece, so that its values are never all in memory. `fault` gets
@@ -291,8 +322,7 @@ fn not_of_class(class: &str, text: &str) -> (&'static str, String) {
         return (code::NUL_CHARACTER, "the text has a U+0000 character, which nothing can store; remove it".to_owned());
     }
     if let Some(longest) = class.longest {
-        let length = text.chars().count();
-        return (class.code, format!("the text has {length} characters and may have {longest}; {}", class.advice()));
+        return (class.code, length_message(class, text.chars().count(), longest));
     }
     (class.code, format!("the text is not accepted here; {}", class.advice()))
 }

@@ -90,6 +90,37 @@ fn a_million_tiny_objects_good_and_bad() {
 }
 
 #[test]
+fn texts_are_checked_without_being_decoded() {
+    for (comment, accepted) in
+        [(r"\\u0000", true), (r"\\\u0000", false), (r"\u0000", false), (r"\n\\\\u0000\n", true), (r"\u00000", false)]
+    {
+        for filler in [0, 200_000] {
+            let long = "é\\n".repeat(filler);
+            let text = format!(
+                r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","comment":"{long}{comment}"}}]}}"#
+            );
+            assert_eq!(verdict(&text).accepted, accepted, "{comment} after {filler}");
+            let objects = Document::open(text.as_bytes()).unwrap().objects(&Options::default());
+            assert_eq!(objects.is_ok(), accepted, "{comment} after {filler}");
+        }
+    }
+    // Twelve bytes for a character are the most there can be.
+    for (count, accepted) in [(16_384, true), (16_385, false), (50_000, false)] {
+        let excerpt = r"\ud83d\ude00".repeat(count);
+        let text = format!(
+            r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","log_excerpt":"{excerpt}"}}]}}"#
+        );
+        let verdict = verdict(&text);
+        assert_eq!(verdict.accepted, accepted, "{count}");
+        assert!(
+            accepted || verdict.faults[0].message.contains(&format!("has {count} characters")),
+            "{:?}",
+            verdict.faults
+        );
+    }
+}
+
+#[test]
 fn huge_strings() {
     let long = "long \\n".repeat(3_000_000);
     let with = |field: &str| {
