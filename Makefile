@@ -53,6 +53,10 @@ chart: ## checks chart, rules, dashboards, image and compose; packs the chart in
 bench: compiler ## measures: POSTs, loading, validation, log analysis (release build)
 	@$(CARGO) bench --quiet --workspace --benches
 
+.PHONY: fuzz
+fuzz: compiler ## fuzzes every entry point for a minute each (skipped where the compiler cannot)
+	@integration-tests/fuzz/run
+
 .PHONY: clean
 clean: ## stops the system that runs here; removes what was built and its data
 	-@test ! -e var/up.json || $(KCIDB) down

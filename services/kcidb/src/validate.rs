@@ -6,16 +6,19 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use schema::{Options, Verdict};
+use schema::{Document, Options, Upgraded, Verdict};
 use serde::Serialize;
 
 /// Could not read a file.
 const UNREADABLE: u8 = 2;
 const INVALID: u8 = 1;
+/// How often the sign of progress moves.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Check submissions against the schema: exit code 0 when all are accepted, 1 when one is not, 2 when one cannot be read.
 #[derive(Debug, clap::Args)]
@@ -70,7 +73,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let mut worst = 0;
     for file in &args.files {
         progress.set_message(file.display().to_string());
-        let code = progress.suspend(|| one(&args, &options, file, &mut io::stdout().lock()));
+        let code = one(&args, &options, file, &progress);
         worst = worst.max(code.context("cannot write the verdict")?);
         progress.inc(1);
     }
@@ -78,40 +81,82 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(worst))
 }
 
-/// A bar for many files, where somebody can see it.
+/// A bar for many files, a turning sign with the time for a single one; where somebody can see it.
 fn progress(args: &Args) -> ProgressBar {
-    if args.files.len() < 2 || !io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}").expect("the template is well-formed");
-    ProgressBar::new(args.files.len() as u64).with_style(style)
+    let template = if args.files.len() < 2 { "{spinner} {elapsed} {msg}" } else { "{wide_bar} {pos}/{len} {msg}" };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    let progress = ProgressBar::new(args.files.len() as u64).with_style(style);
+    progress.enable_steady_tick(TICK);
+    progress
 }
 
-fn one(args: &Args, options: &Options, file: &Path, out: &mut impl Write) -> io::Result<u8> {
+/// Checks a file and says what is to be said; the sign of progress gives way to that alone.
+fn one(args: &Args, options: &Options, file: &Path, progress: &ProgressBar) -> io::Result<u8> {
     let name = file.to_string_lossy();
     let text = match read(file) {
         Ok(text) => text,
-        Err(error) => {
-            let error = error.to_string();
-            if args.json {
-                writeln!(out, "{}", serde_json::to_string(&Unread { file: &name, error: &error })?)?;
-            }
-            writeln!(io::stderr(), "{name}: cannot be read: {error}")?;
-            return Ok(UNREADABLE);
-        }
+        Err(error) => return progress.suspend(|| unread(args, &name, &error)),
     };
-    let verdict = if args.upgrade { Verdict::with_upgraded(&text, options) } else { Verdict::of(&text, options) };
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&Line { file: &name, verdict: &verdict })?)?;
-    } else if args.upgrade {
-        if let Some(upgraded) = &verdict.upgraded {
-            writeln!(out, "{upgraded}")?;
-        }
-        tell(&name, &verdict, &mut io::stderr().lock())?;
-    } else {
-        tell(&name, &verdict, out)?;
+    if args.upgrade {
+        return upgrade(args, options, &name, &text, progress);
     }
-    Ok(if verdict.accepted { 0 } else { INVALID })
+    let verdict = Verdict::of(&text, options);
+    let mut out = io::stdout().lock();
+    progress.suspend(|| {
+        if args.json {
+            writeln!(out, "{}", serde_json::to_string(&Line { file: &name, verdict: &verdict })?)
+        } else {
+            tell(&name, &verdict, &mut out)
+        }
+    })?;
+    Ok(code(&verdict))
+}
+
+fn unread(args: &Args, name: &str, error: &io::Error) -> io::Result<u8> {
+    let error = error.to_string();
+    if args.json {
+        writeln!(io::stdout(), "{}", serde_json::to_string(&Unread { file: name, error: &error })?)?;
+    }
+    writeln!(io::stderr(), "{name}: cannot be read: {error}")?;
+    Ok(UNREADABLE)
+}
+
+/// As [`one`], and writes the document in the newest version, piece by piece: it may be large.
+fn upgrade(args: &Args, options: &Options, name: &str, text: &[u8], progress: &ProgressBar) -> io::Result<u8> {
+    let document = Document::open(text);
+    let upgraded = document.as_ref().map_err(Clone::clone).and_then(|document| document.upgrade(options));
+    let verdict = upgraded.as_ref().map_or_else(|rejection| rejection.clone().into(), Upgraded::verdict);
+    progress.suspend(|| tell_upgraded(args, name, &verdict, upgraded.as_ref().ok()))?;
+    Ok(code(&verdict))
+}
+
+fn tell_upgraded(args: &Args, name: &str, verdict: &Verdict, upgraded: Option<&Upgraded<'_, '_>>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.json {
+        let line = serde_json::to_string(&Line { file: name, verdict })?;
+        match (upgraded, line.strip_suffix('}')) {
+            (Some(upgraded), Some(line)) => {
+                write!(out, "{line},\"upgraded\":")?;
+                upgraded.write(&mut out)?;
+                writeln!(out, "}}")?;
+            }
+            _ => writeln!(out, "{line}")?,
+        }
+    } else {
+        if let Some(upgraded) = upgraded {
+            upgraded.write(&mut out)?;
+            writeln!(out)?;
+        }
+        tell(name, verdict, &mut io::stderr().lock())?;
+    }
+    out.flush()
+}
+
+fn code(verdict: &Verdict) -> u8 {
+    if verdict.accepted { 0 } else { INVALID }
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! The envelope: CloudEvents 1.0, structured JSON mode (spec ops.md 12), so that a message is readable where it waits.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -183,17 +183,26 @@ impl Event {
         }
         let data =
             Data::parse(&envelope.type_, &envelope.data).ok_or(MalformedEvent::UnknownType(envelope.type_))??;
-        let time = DateTime::parse_from_rfc3339(&envelope.time)
-            .map_err(|error| serde::de::Error::custom(format!("time {:?}: {error}", envelope.time)))
-            .map_err(MalformedEvent::Body)?;
+        let time = time(&envelope.time)?;
         Ok(Self {
             id: envelope.id,
             source: envelope.source,
-            time: time.to_utc(),
+            time,
             origin: envelope.origin,
             traceparent: envelope.traceparent,
             data,
         })
+    }
+}
+
+/// A time by RFC 3339 that can be written again in UTC: its offset may carry it beyond the years that RFC 3339 has.
+fn time(text: &str) -> Result<DateTime<Utc>, MalformedEvent> {
+    let wrong = |what: String| MalformedEvent::Body(serde::de::Error::custom(format!("time {text:?}: {what}")));
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| wrong(error.to_string()))?.to_utc();
+    if (0..=9999).contains(&time.year()) {
+        Ok(time)
+    } else {
+        Err(wrong("not in the years 0 to 9999 of UTC".to_owned()))
     }
 }
 
@@ -250,6 +259,21 @@ mod tests {
             names.push(event.data.name());
         }
         assert_eq!(names.len(), 11, "one example per event: {names:?}");
+    }
+
+    #[test]
+    fn a_time_that_could_not_be_written_again_is_not_read() {
+        let mut event = received();
+        event.time = DateTime::from_timestamp(0, 0).expect("a valid time");
+        let json = String::from_utf8(event.to_json().expect("JSON")).expect("text");
+        for (time, read) in [
+            ("9999-12-31T23:59:59-00:00", true),
+            ("9999-12-31T23:59:59-01:00", false),
+            ("0000-01-01T00:00:00+01:00", false),
+        ] {
+            let event = Event::from_json(json.replace("1970-01-01T00:00:00.000Z", time).as_bytes());
+            assert_eq!(event.is_ok(), read, "{time}");
+        }
     }
 
     #[test]

@@ -188,6 +188,8 @@ pub(crate) const CLASSES: &[Class] = &[
 ];
 
 const EXCERPT_LENGTH: usize = 16384;
+/// An excerpt longer than this in JSON text is too long: a character takes twelve bytes at most, as a pair of escapes.
+pub(crate) const LONG_EXCERPT: usize = EXCERPT_LENGTH * 12 + 2;
 const STATUS: &[&str] = &["FAIL", "ERROR", "MISS", "PASS", "DONE", "SKIP"];
 const OLD_STATUS: &[&str] = &["FAIL", "ERROR", "PASS", "DONE", "SKIP"];
 const PREFIX: &[&str] = &["metric", "binary"];

@@ -70,6 +70,11 @@ impl Contract {
         self.kinds.get(kind).is_some_and(|fields| fields.contains_key(field))
     }
 
+    /// The string class of a field, when it has one.
+    pub(crate) fn class(&self, kind: &str, field: &str) -> Option<&'static Class> {
+        Class::find(self.kinds.get(kind)?.get(field)?.trim_end_matches('!'))
+    }
+
     /// The first version in which that kind of object has that field.
     pub(crate) fn first_with(kind: &str, field: &str) -> Option<Version> {
         CONTRACTS.iter().find(|contract| contract.has(kind, field)).map(|contract| contract.version)

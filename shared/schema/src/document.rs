@@ -7,6 +7,8 @@
 use crate::{
     contract::Contract,
     fault::Rejection,
+    judge,
+    members::Members,
     read::Cursor,
     syntax::{Checker, Mark, Problem, SyntaxError},
     upgrade::List,
@@ -17,8 +19,6 @@ use std::borrow::Cow;
 
 /// Lists are divided into pieces of about this size, in bytes.
 const SEGMENT: usize = 1 << 20;
-/// A `version` longer than this names none.
-const LONGEST_VERSION: usize = 4096;
 /// The members that the root has in some version.
 const KNOWN: [&str; 7] = ["version", "revisions", "checkouts", "builds", "tests", "issues", "incidents"];
 /// How many members of the root are remembered, unknown ones included.
@@ -97,10 +97,14 @@ impl<'a> Document<'a> {
         &self.text[member.start..member.end]
     }
 
-    /// What `version` says; null when that is too long to be true.
+    /// What `version` says, however long it is; of what is wrong in it no more than shows that.
     pub(crate) fn version_value(&self) -> Option<Value> {
         let raw = self.raw(self.member("version")?);
-        Some(if raw.len() > LONGEST_VERSION { Value::Null } else { serde_json::from_str(raw).unwrap_or_default() })
+        let Some(members) = Members::parse(raw, |name| matches!(name, "major" | "minor")) else {
+            return Some(judge::plain(raw));
+        };
+        let members = members.0.iter().map(|(name, text)| (name.to_string(), judge::plain(text)));
+        Some(Value::Object(members.collect()))
     }
 
     /// All pieces of all lists that the version has, in order.

@@ -115,9 +115,14 @@ impl Faults {
     }
 
     pub(crate) fn push(&mut self, fault: Fault) {
+        self.push_with(|| fault);
+    }
+
+    /// As [`Faults::push`]; what is beyond the limit is not even made.
+    pub(crate) fn push_with(&mut self, fault: impl FnOnce() -> Fault) {
         self.count += 1;
         if self.list.len() < self.limit {
-            self.list.push(fault);
+            self.list.push(fault());
         }
     }
 

@@ -4,11 +4,11 @@
 //! never read, so that the memory for one object is bounded by its own fields.
 
 use crate::{
-    classes::Class,
+    classes::{Class, LONG_EXCERPT},
     code,
     contract::Contract,
     fault::{Fault, Faults, cut, step},
-    members::Members,
+    members::{Members, UNKNOWN},
     read::Cursor,
     version::Version,
 };
@@ -17,11 +17,15 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind},
     paths::LocationSegment,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::io;
 
 /// Nothing in an object is nested deeper than this, free objects apart.
 const LEVELS: u32 = 3;
+/// A list or a text in a field that is longer than this, in bytes, needs care with memory: a list is judged in pieces of so
+/// many elements.
+const LONG: usize = 64 << 10;
+const PIECE: usize = 500;
 /// Longest value shown, in bytes.
 const SHOWN: usize = 500;
 /// How many names of unknown fields are given.
@@ -30,9 +34,18 @@ const NAMED: usize = 5;
 /// Judges an object of a list by the contract of a version; `pointer` is where it stands.
 pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, pointer: &str, faults: &mut Faults) {
     let mut object = Map::new();
+    let (mut long_lists, mut long_texts) = (Vec::new(), Vec::new());
     for (name, text) in &members.0 {
         let value = match contract.has(kind, name) {
             true if name == "misc" => outline(text),
+            true if text.len() > LONG && text.starts_with('[') => {
+                long_lists.push((name, text));
+                outline(text)
+            }
+            true if text.len() > LONG && text.starts_with('"') => {
+                long_texts.extend(too_long(contract, kind, name, text).map(|message| (name, text, message)));
+                long_text(contract, kind, name, text)
+            }
             true => value(&mut Cursor::new(text), 1),
             false => Value::Null,
         };
@@ -41,14 +54,77 @@ pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, poi
     let object = Value::Object(object);
     let id = members.text("id").map(|id| cut(&id));
     for error in contract.validator(kind).iter_errors(&object) {
-        let mut fault = describe(contract, kind, &error, pointer);
-        let top = error.instance_path().iter().collect::<Vec<_>>();
-        if let (Some(_), [LocationSegment::Property(name)]) = (&fault.value, top.as_slice()) {
-            fault.value = members.0.get(name.as_ref()).map(|text| cut(text));
-        }
-        fault.id.clone_from(&id);
-        faults.push(fault);
+        faults.push_with(|| {
+            let mut fault = describe(contract, kind, &error, pointer, 0);
+            let top = error.instance_path().iter().collect::<Vec<_>>();
+            if let (Some(_), [LocationSegment::Property(name)]) = (&fault.value, top.as_slice()) {
+                fault.value = members.0.get(name.as_ref()).map(|text| cut(text));
+            }
+            Fault { id: id.clone(), ..fault }
+        });
     }
+    for (name, text, message) in long_texts {
+        faults.push_with(|| {
+            let mut pointer = pointer.to_owned();
+            step(&mut pointer, name);
+            Fault { pointer, code: code::TOO_LONG, message, value: Some(cut(text)), id: id.clone() }
+        });
+    }
+    for (name, text) in long_lists {
+        long_list(contract, kind, name, text, |error, first| {
+            faults.push_with(|| Fault { id: id.clone(), ..describe(contract, kind, error, pointer, first) });
+        });
+    }
+}
+
+/// A long text as the validator needs it: where any text is right, and where [`too_long`] judges, it need not be decoded.
+fn long_text(contract: &Contract, kind: &str, field: &str, text: &str) -> Value {
+    match contract.class(kind, field) {
+        Some(class) if class.name == "string" || class.longest.is_some() && text.len() > LONG_EXCERPT => outline(text),
+        Some(class) if class.name == "NoNul" && !text.contains("\\u0000") => outline(text),
+        _ => value(&mut Cursor::new(text), 1),
+    }
+}
+
+/// What is to be said about a text that is plainly too long.
+fn too_long(contract: &Contract, kind: &str, field: &str, text: &str) -> Option<String> {
+    let class = contract.class(kind, field).filter(|_| text.len() > LONG_EXCERPT)?;
+    Some(length_message(class, Cursor::new(text).characters()?, class.longest?))
+}
+
+fn length_message(class: &Class, length: usize, longest: usize) -> String {
+    format!("the text has {length} characters and may have {longest}; {}", class.advice())
+}
+
+/// Judges a long list in the field of an object piece by piece, so that its values are never all in memory. `fault` gets
+/// each error and the index of the first element that was judged with it.
+fn long_list(
+    contract: &Contract,
+    kind: &str,
+    field: &str,
+    text: &str,
+    mut fault: impl FnMut(&ValidationError<'_>, usize),
+) {
+    let (mut elements, mut first) = (Vec::new(), 0);
+    let mut judge = |elements: &mut Vec<Value>| {
+        let count = elements.len();
+        let object = json!({field: std::mem::take(elements)});
+        for error in contract.validator(kind).iter_errors(&object) {
+            // The fields that are not there have been judged already.
+            if error.instance_path().iter().next().is_some() {
+                fault(&error, first);
+            }
+        }
+        first += count;
+    };
+    Cursor::new(text).list(|cursor| {
+        elements.push(value(cursor, 2));
+        if elements.len() == PIECE {
+            judge(&mut elements);
+        }
+        Some(())
+    });
+    judge(&mut elements);
 }
 
 /// Judges the root: its members with lists taken as empty.
@@ -61,7 +137,7 @@ pub(crate) fn root(contract: &Contract, root: &Value, faults: &mut Faults) {
             continue;
         }
         of_version |= in_version;
-        let mut fault = describe(contract, "document", &error, "");
+        let mut fault = describe(contract, "document", &error, "", 0);
         if in_version {
             fault.code = code::UNKNOWN_VERSION;
             fault.message = unknown_version(&root["version"]);
@@ -119,6 +195,18 @@ fn value(cursor: &mut Cursor<'_>, level: u32) -> Value {
     }
 }
 
+/// A value without containers inside; of a text too long to be right only the start.
+pub(crate) fn plain(text: &str) -> Value {
+    if text.len() > SHOWN && text.starts_with('"') {
+        return Value::from(cut(&text[1..]));
+    }
+    match text {
+        // A whole number, though `serde_json` reads a double.
+        "-0" => Value::from(0),
+        _ => value(&mut Cursor::new(text), LEVELS + 1),
+    }
+}
+
 /// A value that is no object where one should be.
 pub(crate) fn not_an_object(text: &str, pointer: String) -> Fault {
     let value = outline(text);
@@ -126,8 +214,8 @@ pub(crate) fn not_an_object(text: &str, pointer: String) -> Fault {
     Fault { pointer, code, message, value: Some(cut(text)), id: None }
 }
 
-/// An error of the validator in words.
-fn describe(contract: &Contract, kind: &str, error: &ValidationError<'_>, pointer: &str) -> Fault {
+/// An error of the validator in words. Indexes into a list in a field count from `first`.
+fn describe(contract: &Contract, kind: &str, error: &ValidationError<'_>, pointer: &str, first: usize) -> Fault {
     let mut pointer = pointer.to_owned();
     let mut inner = kind;
     for segment in error.instance_path() {
@@ -136,7 +224,7 @@ fn describe(contract: &Contract, kind: &str, error: &ValidationError<'_>, pointe
                 inner = part(&name).unwrap_or(inner);
                 step(&mut pointer, &name);
             }
-            LocationSegment::Index(index) => step(&mut pointer, &index.to_string()),
+            LocationSegment::Index(index) => step(&mut pointer, &(first + index).to_string()),
         }
     }
     let instance = error.instance();
@@ -209,7 +297,11 @@ fn wrong_type(value: &Value, wanted: &str) -> (&'static str, String) {
 
 fn unknown(contract: &Contract, kind: &str, names: &[String]) -> String {
     let listed: Vec<_> = names.iter().take(NAMED).map(|name| format!("`{}`", cut(name))).collect();
-    let rest = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+    let rest = match names.len() {
+        0..=NAMED => String::new(),
+        UNKNOWN.. => " and many more".to_owned(),
+        count => format!(" and {} more", count - NAMED),
+    };
     let (fields, are) = if names.len() == 1 { ("field", "is") } else { ("fields", "are") };
     let newer =
         names.first().and_then(|name| Contract::first_with(kind, name)).filter(|version| *version > contract.version);
@@ -230,8 +322,7 @@ fn not_of_class(class: &str, text: &str) -> (&'static str, String) {
         return (code::NUL_CHARACTER, "the text has a U+0000 character, which nothing can store; remove it".to_owned());
     }
     if let Some(longest) = class.longest {
-        let length = text.chars().count();
-        return (class.code, format!("the text has {length} characters and may have {longest}; {}", class.advice()));
+        return (class.code, length_message(class, text.chars().count(), longest));
     }
     (class.code, format!("the text is not accepted here; {}", class.advice()))
 }

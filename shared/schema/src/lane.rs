@@ -132,6 +132,7 @@ impl Lane<'_> {
 
     fn elements<'a, T: Object<'a>>(&self, segment: Segment<'a>, part: &mut Part<'a>, name_tree: impl Fn(&mut T)) {
         let mut cursor = Cursor::new(segment.text);
+        cursor.keep = self.want == Want::Objects;
         for index in segment.first..segment.first + segment.count {
             cursor.peek();
             let start = cursor.at;
@@ -152,7 +153,8 @@ impl Lane<'_> {
         let contract = Contract::of(self.version);
         let list = part.list.name(self.version);
         let pointer = || format!("/{list}/{index}");
-        let Some(mut members) = Members::parse(text) else {
+        let kind = contract.kind_in(list).expect("a list of the contract has a kind");
+        let Some(mut members) = Members::parse(text, |name| contract.has(kind, name)) else {
             part.invalid.push(judge::not_an_object(text, pointer()));
             return;
         };
@@ -160,7 +162,6 @@ impl Lane<'_> {
             self.options.tree_names.repair(&mut members);
         }
         let faults = part.invalid.count;
-        let kind = contract.kind_in(list).expect("a list of the contract has a kind");
         judge::object(contract, kind, &members, &pointer(), &mut part.invalid);
         if part.invalid.count > faults {
             return;

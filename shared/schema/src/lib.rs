@@ -22,6 +22,7 @@ mod read;
 mod run;
 pub mod syntax;
 mod upgrade;
+mod upgraded;
 mod verdict;
 mod version;
 
@@ -31,5 +32,6 @@ pub use fault::{Fault, Refusal, Rejection};
 pub use names::{TreeNames, TreeNamesError};
 pub use object::{Build, Checkout, Counts, Culprit, Environment, Incident, Issue, Json, Number, Objects, Test};
 pub use options::Options;
+pub use upgraded::Upgraded;
 pub use verdict::Verdict;
 pub use version::{UnknownVersion, Version};

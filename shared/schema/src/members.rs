@@ -6,16 +6,25 @@
 use crate::read::Cursor;
 use std::{borrow::Cow, collections::BTreeMap};
 
+/// So many members with unknown names are kept of an object: enough to say that they are unknown.
+pub(crate) const UNKNOWN: usize = 100;
+
 /// Members by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Members<'a>(pub(crate) BTreeMap<Cow<'a, str>, Cow<'a, str>>);
 
 impl<'a> Members<'a> {
-    /// Of an object's text; nothing for any other value.
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut members = BTreeMap::new();
+    /// Of an object's text; nothing for any other value. Of members whose names are not known the first [`UNKNOWN`].
+    pub(crate) fn parse(text: &'a str, known: impl Fn(&str) -> bool) -> Option<Self> {
+        let (mut members, mut unknown) = (BTreeMap::new(), 0);
         Cursor::new(text).object(|cursor, name| {
-            members.insert(name, Cow::Borrowed(cursor.raw()));
+            let value = cursor.raw();
+            if !known(&name) && !members.contains_key(&name) {
+                unknown += 1;
+            }
+            if unknown <= UNKNOWN || known(&name) {
+                members.insert(name, Cow::Borrowed(value));
+            }
             Some(())
         })?;
         Some(Self(members))
@@ -54,27 +63,34 @@ impl<'a> Members<'a> {
             }
             json.push_str(&quoted(name));
             json.push(':');
-            json.push_str(&if name == "misc" { Cow::Borrowed(value.as_ref()) } else { settled(value) });
+            if name == "misc" {
+                json.push_str(value);
+            } else {
+                settle(value, &mut json);
+            }
         }
         json.push('}');
         json
     }
 }
 
-/// A value of a field, which is nested no deeper than the contract allows: each name once, free objects as they are.
-fn settled(value: &str) -> Cow<'_, str> {
+/// Appends a value of a field, which is nested no deeper than the contract allows: each name once, free objects as they are.
+pub(crate) fn settle(value: &str, json: &mut String) {
     let mut cursor = Cursor::new(value);
     match cursor.peek() {
-        b'{' => Members::parse(value).map_or(Cow::Borrowed(value), |members| Cow::Owned(members.to_json())),
+        b'{' => json.push_str(&Members::parse(value, |_| true).unwrap_or_default().to_json()),
         b'[' => {
-            let mut elements = Vec::new();
+            json.push('[');
+            let mut separator = "";
             cursor.list(|cursor| {
-                elements.push(settled(cursor.raw()));
+                json.push_str(separator);
+                separator = ",";
+                settle(cursor.raw(), json);
                 Some(())
             });
-            Cow::Owned(format!("[{}]", elements.join(",")))
+            json.push(']');
         }
-        _ => Cow::Borrowed(value),
+        _ => json.push_str(value),
     }
 }
 

@@ -74,10 +74,21 @@ impl<'a> Cursor<'a> {
     fn texts(&mut self, class: impl Fn(&str) -> bool) -> Option<Vec<Cow<'a, str>>> {
         let mut texts = Vec::new();
         self.list(|cursor| {
-            texts.push(cursor.text(&class)?);
+            let text = cursor.text(&class)?;
+            if cursor.keep {
+                texts.push(text);
+            }
             Some(())
         })?;
         Some(texts)
+    }
+
+    /// Longer than `LONG_EXCERPT` bytes before decoding it has too many characters, however they are written.
+    fn excerpt(&mut self) -> Option<Cow<'a, str>> {
+        if !self.check {
+            return self.string();
+        }
+        self.short_string(classes::LONG_EXCERPT).filter(|text| classes::excerpt5(text))
     }
 
     fn double(&mut self) -> Option<f64> {
@@ -192,19 +203,19 @@ object! {
         /// Ignored when storing (section 8).
         timestamp: Cow<'a, str> = "_timestamp", text!(date_time);
         /// Short name of the tree.
-        tree_name: Cow<'a, str> = "tree_name", text!(no_nul);
+        tree_name: Cow<'a, str> = "tree_name", Cursor::text_without_nul;
         /// Where the sources came from.
         git_repository_url: Cow<'a, str> = "git_repository_url", text!(repo5);
         /// The commit.
         git_commit_hash: Cow<'a, str> = "git_commit_hash", text!(sha1);
         /// As `git describe` names the commit.
-        git_commit_name: Cow<'a, str> = "git_commit_name", text!(no_nul);
+        git_commit_name: Cow<'a, str> = "git_commit_name", Cursor::text_without_nul;
         /// Tags on the commit.
         git_commit_tags: Vec<Cow<'a, str>> = "git_commit_tags", |cursor: &mut Cursor<'a>| cursor.texts(classes::no_nul);
         /// The commit message.
-        git_commit_message: Cow<'a, str> = "git_commit_message", text!(no_nul);
+        git_commit_message: Cow<'a, str> = "git_commit_message", Cursor::text_without_nul;
         /// The branch.
-        git_repository_branch: Cow<'a, str> = "git_repository_branch", text!(no_nul);
+        git_repository_branch: Cow<'a, str> = "git_repository_branch", Cursor::text_without_nul;
         /// Whether the commit was the branch's tip.
         git_repository_branch_tip: bool = "git_repository_branch_tip", Cursor::boolean;
         /// Patches applied.
@@ -214,7 +225,7 @@ object! {
         /// Message-ID of the mail with the patches.
         message_id: Cow<'a, str> = "message_id", text!(email);
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// When it was made.
         start_time: Cow<'a, str> = "start_time", text!(date_time);
         /// When the origin finished all its builds of it.
@@ -224,7 +235,7 @@ object! {
         /// The whole log.
         log_url: Cow<'a, str> = "log_url", text!(uri);
         /// The part of the log that tells most.
-        log_excerpt: Cow<'a, str> = "log_excerpt", text!(excerpt5);
+        log_excerpt: Cow<'a, str> = "log_excerpt", Cursor::excerpt;
         /// Whether the sources could be put together.
         valid: bool = "valid", Cursor::boolean;
         /// Anything else.
@@ -251,7 +262,7 @@ object! {
         /// Ignored when storing (section 8).
         timestamp: Cow<'a, str> = "_timestamp", text!(date_time);
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// When it began.
         start_time: Cow<'a, str> = "start_time", text!(date_time);
         /// Seconds it took.
@@ -259,21 +270,21 @@ object! {
         /// Target architecture.
         architecture: Cow<'a, str> = "architecture", text!(name0);
         /// The command line.
-        command: Cow<'a, str> = "command", text!(no_nul);
+        command: Cow<'a, str> = "command", Cursor::text_without_nul;
         /// Name and version of the compiler.
-        compiler: Cow<'a, str> = "compiler", text!(no_nul);
+        compiler: Cow<'a, str> = "compiler", Cursor::text_without_nul;
         /// Files that went in.
         input_files: Json<'a> = "input_files", Cursor::files;
         /// Files that came out.
         output_files: Json<'a> = "output_files", Cursor::files;
         /// Name of the configuration.
-        config_name: Cow<'a, str> = "config_name", text!(no_nul);
+        config_name: Cow<'a, str> = "config_name", Cursor::text_without_nul;
         /// The configuration.
         config_url: Cow<'a, str> = "config_url", text!(uri);
         /// The whole log.
         log_url: Cow<'a, str> = "log_url", text!(uri);
         /// The part of the log that tells most.
-        log_excerpt: Cow<'a, str> = "log_excerpt", text!(excerpt5);
+        log_excerpt: Cow<'a, str> = "log_excerpt", Cursor::excerpt;
         /// `FAIL`, `ERROR`, `MISS`, `PASS`, `DONE` or `SKIP`.
         status: Cow<'a, str> = "status", text!(status);
         /// Anything else.
@@ -304,11 +315,11 @@ object! {
         /// Place in the tree of tests, joined by dots.
         path: Cow<'a, str> = "path", text!(path5);
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// The whole log.
         log_url: Cow<'a, str> = "log_url", text!(uri);
         /// The part of the log that tells most.
-        log_excerpt: Cow<'a, str> = "log_excerpt", text!(excerpt5);
+        log_excerpt: Cow<'a, str> = "log_excerpt", Cursor::excerpt;
         /// `FAIL`, `ERROR`, `MISS`, `PASS`, `DONE` or `SKIP`.
         status: Cow<'a, str> = "status", text!(status);
         /// A measured value.
@@ -336,7 +347,7 @@ object! {
     {}
     {
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// Compatible strings, most specific first.
         compatible: Vec<Cow<'a, str>> = "compatible", |cursor: &mut Cursor<'a>| cursor.texts(classes::compat5);
         /// Anything else.
@@ -353,7 +364,7 @@ object! {
     }
     {
         /// Its unit.
-        unit: Cow<'a, str> = "unit", text!(no_nul);
+        unit: Cow<'a, str> = "unit", Cursor::text_without_nul;
         /// Which prefixes suit it: `metric` or `binary`.
         prefix: Cow<'a, str> = "prefix", text!(prefix);
     }
@@ -378,11 +389,11 @@ object! {
         /// Where it was reported.
         report_url: Cow<'a, str> = "report_url", text!(uri);
         /// Under which subject.
-        report_subject: Cow<'a, str> = "report_subject", text!(no_nul);
+        report_subject: Cow<'a, str> = "report_subject", Cursor::text_without_nul;
         /// What is to blame.
         culprit: Culprit = "culprit", Culprit::read;
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// Anything else.
         misc: Json<'a> = "misc", Cursor::free;
     }
@@ -442,7 +453,7 @@ object! {
         /// Whether the issue was there.
         present: bool = "present", Cursor::boolean;
         /// For people.
-        comment: Cow<'a, str> = "comment", text!(no_nul);
+        comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// Anything else.
         misc: Json<'a> = "misc", Cursor::free;
     }
@@ -479,6 +490,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds what stands for so many waived tests.
+    pub(crate) fn add_waived(&mut self, tests: usize) {
+        self.issues += usize::from(tests > 0);
+        self.incidents += tests;
+    }
+
     /// Objects of all kinds.
     pub fn total(&self) -> usize {
         self.checkouts + self.builds + self.tests + self.issues + self.incidents

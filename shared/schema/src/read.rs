@@ -7,6 +7,9 @@ mod decode;
 
 use std::borrow::Cow;
 
+/// Strings longer than this, in bytes, are worth care with memory.
+const LONG: usize = 1 << 20;
+
 /// A place in JSON text.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
@@ -16,12 +19,14 @@ pub(crate) struct Cursor<'a> {
     scratch: String,
     /// Whether strings have to be of their class.
     pub(crate) check: bool,
+    /// Whether the strings of lists are kept, or only checked.
+    pub(crate) keep: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of a text.
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, scratch: String::new(), check: true }
+        Self { text, at: 0, scratch: String::new(), check: true, keep: true }
     }
 
     /// At the start of the value after white space: its first byte.
@@ -78,6 +83,31 @@ impl<'a> Cursor<'a> {
         let _ = self.eat(b',');
     }
 
+    /// A string without U+0000, of any length; only when strings are kept it is decoded.
+    #[inline]
+    pub(crate) fn text_without_nul(&mut self) -> Option<Cow<'a, str>> {
+        if !self.keep && self.peek() == b'"' {
+            let (bytes, inside) = (self.text.as_bytes(), self.at + 1);
+            let end = decode::end(bytes, inside);
+            // A raw U+0000 is no JSON. After an escaped backslash this is not its escape, and then decoding tells.
+            if memchr::memmem::find(&bytes[inside..end], b"\\u0000").is_none() {
+                self.at = end;
+                return Some(Cow::Borrowed(&self.text[inside..end - 1]));
+            }
+        }
+        self.string().filter(|text| !self.check || !text.contains('\0'))
+    }
+
+    /// A string of at most so many bytes before decoding.
+    pub(crate) fn short_string(&mut self, most: usize) -> Option<Cow<'a, str>> {
+        let start = self.at;
+        if self.peek() == b'"' && decode::end(self.text.as_bytes(), self.at + 1) - self.at > most {
+            self.at = start;
+            return None;
+        }
+        self.string()
+    }
+
     /// A string, decoded; borrowed when it has no escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<Cow<'a, str>> {
@@ -90,7 +120,14 @@ impl<'a> Cursor<'a> {
         }
         self.scratch.clear();
         self.at = decode::string(self.text, start, &mut self.scratch);
-        Some(Cow::Owned(self.scratch.as_str().to_owned()))
+        // A long string is not copied once more.
+        let long = self.scratch.len() > LONG;
+        Some(Cow::Owned(if long { std::mem::take(&mut self.scratch) } else { self.scratch.as_str().to_owned() }))
+    }
+
+    /// How many characters a string has.
+    pub(crate) fn characters(&mut self) -> Option<usize> {
+        (self.peek() == b'"').then(|| decode::length(self.text, self.at + 1))
     }
 
     /// `true` or `false`.

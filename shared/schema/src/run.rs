@@ -10,23 +10,17 @@ use crate::{
     fault::{Fault, Faults, Refusal, Rejection},
     judge,
     lane::{Lane, Part, Want},
-    members::quoted,
     names::TreeNames,
-    object::{Counts, Incident, Issue, Objects},
+    object::{Counts, Objects},
     options::Options,
-    upgrade::List,
-    version::Version,
+    upgrade::{self, List},
+    upgraded::Upgraded,
 };
 use serde_json::{Map, Value};
-use std::{borrow::Cow, thread};
+use std::thread;
 
 /// Documents shorter than this are not worth a second thread, in bytes.
 const WORTH_THREADS: usize = 2 << 20;
-
-/// The issue that stands for "this test was waived" of the versions before 5.0.
-const WAIVED: &str = "_:waived";
-const WAIVED_ORIGIN: &str = "_";
-const WAIVED_COMMENT: &str = "Test waived as unreliable";
 
 impl<'a> Document<'a> {
     /// Says whether the document is accepted, and how many objects it has after the upgrade. Keeps nothing. Lab names are
@@ -68,41 +62,48 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// The document in the newest version, as JSON text. Nothing in it is given a standard name.
+    /// The document in the newest version, ready to be written. Nothing in it is given a standard name.
+    ///
+    /// # Errors
+    /// The document is not accepted.
+    pub fn upgrade<'d>(&'d self, options: &Options) -> Result<Upgraded<'d, 'a>, Rejection> {
+        let options = Options { tree_names: TreeNames::default(), ..options.clone() };
+        let (mut counts, waived) = self.work(&options, Want::Verdict, drop)?;
+        counts.add_waived(waived.len());
+        Ok(Upgraded { document: self, options, counts, waived })
+    }
+
+    /// The document in the newest version, as JSON text.
     ///
     /// # Errors
     /// The document is not accepted.
     pub fn upgraded(&self, options: &Options) -> Result<String, Rejection> {
-        let options = Options { tree_names: TreeNames::default(), ..options.clone() };
-        let mut json =
-            format!(r#"{{"version":{{"major":{},"minor":{}}}"#, Version::NEWEST.major, Version::NEWEST.minor);
-        let mut put = |list: List, text: &str| json.extend([",\"", list.name(Version::NEWEST), "\":", text]);
-        if self.judged_as().major == Version::NEWEST.major {
-            self.check(&options)?;
-            for list in List::ALL {
-                if let Some(member) = self.member(list.name(Version::NEWEST)) {
-                    put(list, self.raw(member));
-                }
-            }
-        } else {
-            let mut lists = List::ALL.map(|list| self.member(list.name(self.judged_as())).map(|_| String::new()));
-            self.run(&options, Want::Text, |part| {
-                let text = lists[part.list as usize].get_or_insert_default();
-                text.push_str(if text.is_empty() { "" } else { "," });
-                text.push_str(&part.text);
-            })?;
-            for (list, text) in List::ALL.into_iter().zip(&lists) {
-                if let Some(text) = text {
-                    put(list, &format!("[{text}]"));
-                }
-            }
-        }
-        json.push('}');
-        Ok(json)
+        self.upgrade(options).map(|upgraded| upgraded.to_string())
     }
 
-    /// Works through the document and hands over the parts in order, as long as nothing is wrong.
+    /// Works through the document and hands over the parts in order, as long as nothing is wrong; at last what stands for
+    /// waived tests.
     fn run(&self, options: &Options, want: Want, mut take: impl FnMut(Part<'a>)) -> Result<Counts, Rejection> {
+        let (mut counts, waived) = self.work(options, want, &mut take)?;
+        if want == Want::Objects && !waived.is_empty() {
+            let (mut issues, mut incidents) = (Part::new(List::Issues, 0), Part::new(List::Incidents, 0));
+            issues.objects.issues.push(upgrade::waived_issue(counts.issues));
+            let incident = |(index, test): (usize, &String)| upgrade::waived_incident(counts.incidents + index, test);
+            incidents.objects.incidents = waived.iter().enumerate().map(incident).collect();
+            take(issues);
+            take(incidents);
+        }
+        counts.add_waived(waived.len());
+        Ok(counts)
+    }
+
+    /// As [`Document::run`], but only what was sent; the ids of the waived tests come with the counts.
+    fn work(
+        &self,
+        options: &Options,
+        want: Want,
+        mut take: impl FnMut(Part<'a>),
+    ) -> Result<(Counts, Vec<String>), Rejection> {
         let mut invalid = self.root(options);
         if !invalid.is_empty() && self.version().is_none() {
             return Err(invalid.reject(Refusal::Invalid, None));
@@ -131,13 +132,10 @@ impl<'a> Document<'a> {
                 return Err(faults.reject(refusal, self.version()));
             }
         }
-        if !waived.is_empty() {
-            waive(&waived, want, &mut counts, take);
-        }
-        Ok(counts)
+        Ok((counts, waived))
     }
 
-    fn threads(&self, options: &Options) -> usize {
+    pub(crate) fn threads(&self, options: &Options) -> usize {
         if self.text.len() < WORTH_THREADS { 1 } else { options.threads.max(1) }
     }
 
@@ -190,7 +188,7 @@ fn is_plain_version(version: Option<Value>) -> bool {
 }
 
 /// Works on several pieces at once, on the first of them in this thread.
-fn run_batch<'a>(lane: Lane<'_>, batch: &[Segment<'a>]) -> Vec<Part<'a>> {
+pub(crate) fn run_batch<'a>(lane: Lane<'_>, batch: &[Segment<'a>]) -> Vec<Part<'a>> {
     let Some((first, others)) = batch.split_first() else { return Vec::new() };
     thread::scope(|scope| {
         let workers: Vec<_> = others.iter().map(|segment| scope.spawn(move || lane.run(*segment))).collect();
@@ -199,64 +197,4 @@ fn run_batch<'a>(lane: Lane<'_>, batch: &[Segment<'a>]) -> Vec<Part<'a>> {
         };
         std::iter::once(lane.run(*first)).chain(workers.into_iter().map(result)).collect()
     })
-}
-
-/// Adds the issue for waived tests, and an incident for each of them (section 5, 4.x → 5.0).
-fn waive<'a>(tests: &[String], want: Want, counts: &mut Counts, mut take: impl FnMut(Part<'a>)) {
-    let (mut issues, mut incidents) = (Part::new(List::Issues, 0), Part::new(List::Incidents, 0));
-    match want {
-        Want::Verdict => {}
-        Want::Text => {
-            issues.text =
-                format!(r#"{{"id":"{WAIVED}","version":1,"origin":"{WAIVED_ORIGIN}","comment":"{WAIVED_COMMENT}"}}"#);
-            let incident = |test: &String| {
-                let (id, test) = (quoted(&format!("{WAIVED}:1:{test}")), quoted(test));
-                format!(
-                    r#"{{"id":{id},"origin":"{WAIVED_ORIGIN}","issue_id":"{WAIVED}","issue_version":1,"test_id":{test},"present":true}}"#
-                )
-            };
-            incidents.text = tests.iter().map(incident).collect::<Vec<_>>().join(",");
-        }
-        Want::Objects => {
-            issues.objects.issues.push(waived_issue(counts.issues));
-            let incident = |(index, test): (usize, &String)| waived_incident(counts.incidents + index, test);
-            incidents.objects.incidents = tests.iter().enumerate().map(incident).collect();
-        }
-    }
-    counts.issues += 1;
-    counts.incidents += tests.len();
-    take(issues);
-    take(incidents);
-}
-
-fn waived_issue(index: usize) -> Issue<'static> {
-    Issue {
-        id: Cow::Borrowed(WAIVED),
-        version: 1,
-        origin: Cow::Borrowed(WAIVED_ORIGIN),
-        timestamp: None,
-        categories: None,
-        report_url: None,
-        report_subject: None,
-        culprit: None,
-        comment: Some(Cow::Borrowed(WAIVED_COMMENT)),
-        misc: None,
-        index,
-    }
-}
-
-fn waived_incident(index: usize, test: &str) -> Incident<'static> {
-    Incident {
-        id: Cow::Owned(format!("{WAIVED}:1:{test}")),
-        origin: Cow::Borrowed(WAIVED_ORIGIN),
-        issue_id: Cow::Borrowed(WAIVED),
-        issue_version: 1,
-        timestamp: None,
-        build_id: None,
-        test_id: Some(Cow::Owned(test.to_owned())),
-        present: Some(true),
-        comment: None,
-        misc: None,
-        index,
-    }
 }

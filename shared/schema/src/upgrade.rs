@@ -1,15 +1,21 @@
 //! The upgrade of one object, step by step, to 5.3 (spec/io-schema.md section 5).
 //!
 //! Invariants: the object was valid in the version it comes from; what no step names keeps its exact text. What concerns
-//! the whole document (names of lists, the issue for waived tests) is in `document.rs`.
+//! the whole document is in `run.rs` and `upgraded.rs`.
 
 use crate::{
     classes,
-    members::{Members, quoted},
+    members::{Members, quoted, settle},
+    object::{Incident, Issue},
     read::Cursor,
     version::Version,
 };
 use std::borrow::Cow;
+
+/// The issue that stands for "this test was waived" of the versions before 5.0.
+pub(crate) const WAIVED: &str = "_:waived";
+pub(crate) const WAIVED_ORIGIN: &str = "_";
+pub(crate) const WAIVED_COMMENT: &str = "Test waived as unreliable";
 
 /// The lists of a document, as named from 4.0 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +105,7 @@ fn to_2(list: List, object: &mut Members<'_>) {
 fn without_slashes(files: &str) -> String {
     let mut renamed = Vec::new();
     Cursor::new(files).list(|cursor| {
-        let mut file = Members::parse(cursor.raw())?;
+        let mut file = Members::parse(cursor.raw(), |_| true)?;
         let name = file.take_text("name").replace('/', "_");
         file.set_text("name", &name);
         renamed.push(file.to_json());
@@ -151,7 +157,7 @@ fn to_4(list: List, object: &mut Members<'_>) {
     }
     object.rename("description", "comment");
     if let Some(environment) = object.0.get_mut("environment") {
-        let renamed = Members::parse(environment).map(|mut environment| {
+        let renamed = Members::parse(environment, |_| true).map(|mut environment| {
             environment.rename("description", "comment");
             environment.to_json()
         });
@@ -211,6 +217,7 @@ fn shown(object: &Members<'_>, field: &str) -> String {
 }
 
 /// Whether a string in the value decodes to something with U+0000, `misc` apart. As deep as the schema, which is little.
+/// Of repeated names only the last counts.
 fn has_nul(value: &str) -> bool {
     fn walk(cursor: &mut Cursor<'_>) -> bool {
         let mut found = false;
@@ -235,5 +242,43 @@ fn has_nul(value: &str) -> bool {
         };
         found
     }
-    value.contains("\\u0000") && walk(&mut Cursor::new(value))
+    value.contains("\\u0000") && {
+        let mut settled = String::new();
+        settle(value, &mut settled);
+        walk(&mut Cursor::new(&settled))
+    }
+}
+
+/// The issue that says that tests were waived.
+pub(crate) fn waived_issue(index: usize) -> Issue<'static> {
+    Issue {
+        id: Cow::Borrowed(WAIVED),
+        version: 1,
+        origin: Cow::Borrowed(WAIVED_ORIGIN),
+        timestamp: None,
+        categories: None,
+        report_url: None,
+        report_subject: None,
+        culprit: None,
+        comment: Some(Cow::Borrowed(WAIVED_COMMENT)),
+        misc: None,
+        index,
+    }
+}
+
+/// The incident for a test that was waived.
+pub(crate) fn waived_incident(index: usize, test: &str) -> Incident<'static> {
+    Incident {
+        id: Cow::Owned(format!("{WAIVED}:1:{test}")),
+        origin: Cow::Borrowed(WAIVED_ORIGIN),
+        issue_id: Cow::Borrowed(WAIVED),
+        issue_version: 1,
+        timestamp: None,
+        build_id: None,
+        test_id: Some(Cow::Owned(test.to_owned())),
+        present: Some(true),
+        comment: None,
+        misc: None,
+        index,
+    }
 }

@@ -5,6 +5,7 @@ use crate::{
     fault::{Fault, Rejection},
     object::Counts,
     options::Options,
+    upgraded::Upgraded,
     version::Version,
 };
 use serde::{Serialize, Serializer};
@@ -39,7 +40,12 @@ impl Verdict {
 
     /// The verdict on an opened document.
     pub fn of_document(document: &Document<'_>, options: &Options) -> Self {
-        let accepted = |counts| Self {
+        document.check(options).map_or_else(Self::from, |counts| Self::accepted(document, counts))
+    }
+
+    /// The verdict on an accepted document.
+    pub(crate) fn accepted(document: &Document<'_>, counts: Counts) -> Self {
+        Self {
             valid: true,
             accepted: true,
             version: document.version(),
@@ -47,8 +53,7 @@ impl Verdict {
             faults: Vec::new(),
             fault_count: 0,
             upgraded: None,
-        };
-        document.check(options).map_or_else(Self::from, accepted)
+        }
     }
 
     /// The verdict on a text, with the upgraded document.
@@ -57,9 +62,8 @@ impl Verdict {
             Ok(document) => document,
             Err(rejection) => return rejection.into(),
         };
-        let verdict = Self::of_document(&document, options);
-        let upgraded = if verdict.accepted { document.upgraded(options).ok() } else { None };
-        Self { upgraded, ..verdict }
+        let upgraded = |upgraded: Upgraded<'_, '_>| Self { upgraded: Some(upgraded.to_string()), ..upgraded.verdict() };
+        document.upgrade(options).map_or_else(Self::from, upgraded)
     }
 }
 

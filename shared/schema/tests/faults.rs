@@ -133,6 +133,22 @@ fn the_page_for_labs_tells_the_truth() {
     assert!(examples >= 5, "{examples} examples");
 }
 
+/// Lists in a field that are long are judged in pieces; that must not be seen.
+#[test]
+fn faults_in_long_lists_have_the_right_index() {
+    let files = |bad: usize| {
+        let file =
+            |index| if index == bad { r#"{"name":"a"}"# } else { r#"{"name":"a","url":"https://example.org/"}"# };
+        (0..5000).map(file).collect::<Vec<_>>().join(",")
+    };
+    for bad in [0, 499, 500, 4321, 4999] {
+        let text = document(&format!(r#""output_files":[{}],"status":7"#, files(bad)));
+        let found: Vec<_> = faults(&text).into_iter().map(|fault| (fault.code, fault.pointer)).collect();
+        let place = format!("/tests/0/output_files/{bad}");
+        assert_eq!(found, [("wrong_type", "/tests/0/status".to_owned()), ("missing_field", place)]);
+    }
+}
+
 #[test]
 fn remedies() {
     for (document, wanted) in [

@@ -42,6 +42,27 @@ fn a_document_cut_or_bent_anywhere() {
 }
 
 #[test]
+fn versions_written_in_odd_ways() {
+    let space = " ".repeat(100_000);
+    for (version, wanted) in [
+        (format!(r#"{{"major":5,{space}"minor":3}}"#), Some("5.3")),
+        (r#"{"minor":7,"major":5,"min\u006fr":-0}"#.to_owned(), Some("5.0")),
+        (format!(r#"{{{}"minor":1}}"#, r#""major":4,"#.repeat(100_000)), Some("4.1")),
+        (r#"{"major":5,"minor":-0.0}"#.to_owned(), None),
+        (format!(r#""1{space}""#), None),
+        (format!(r#"{{"major":5,"minor":3{}}}"#, r#","x":1"#.repeat(100_000)), None),
+        (format!("[{space}]"), None),
+    ] {
+        let verdict = verdict(&format!(r#"{{"version":{version}}}"#));
+        assert_eq!(verdict.accepted, wanted.is_some(), "{version:.100} {:?}", verdict.faults);
+        if wanted.is_some() {
+            assert_eq!(verdict.version.map(|version| version.to_string()).as_deref(), wanted, "{version:.100}");
+        }
+        assert!(verdict.faults.iter().all(|fault| fault.value.as_ref().is_none_or(|value| value.len() < 600)));
+    }
+}
+
+#[test]
 fn a_million_repeated_and_unknown_names() {
     let repeated = r#""comment":"x","#.repeat(1_000_000);
     let text = format!(r#"{{{VERSION},"tests":[{{{repeated}"id":"o:1","build_id":"o:1","origin":"o"}}]}}"#);
@@ -66,6 +87,37 @@ fn a_million_tiny_objects_good_and_bad() {
     assert_eq!(counts.tests, 1_000_000);
     let bad = verdict(&format!(r#"{{{VERSION},"tests":[{}1]}}"#, "{},".repeat(200_000)));
     assert_eq!((bad.faults.len(), bad.fault_count), (100, 600_001));
+}
+
+#[test]
+fn texts_are_checked_without_being_decoded() {
+    for (comment, accepted) in
+        [(r"\\u0000", true), (r"\\\u0000", false), (r"\u0000", false), (r"\n\\\\u0000\n", true), (r"\u00000", false)]
+    {
+        for filler in [0, 200_000] {
+            let long = "é\\n".repeat(filler);
+            let text = format!(
+                r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","comment":"{long}{comment}"}}]}}"#
+            );
+            assert_eq!(verdict(&text).accepted, accepted, "{comment} after {filler}");
+            let objects = Document::open(text.as_bytes()).unwrap().objects(&Options::default());
+            assert_eq!(objects.is_ok(), accepted, "{comment} after {filler}");
+        }
+    }
+    // Twelve bytes for a character are the most there can be.
+    for (count, accepted) in [(16_384, true), (16_385, false), (50_000, false)] {
+        let excerpt = r"\ud83d\ude00".repeat(count);
+        let text = format!(
+            r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","log_excerpt":"{excerpt}"}}]}}"#
+        );
+        let verdict = verdict(&text);
+        assert_eq!(verdict.accepted, accepted, "{count}");
+        assert!(
+            accepted || verdict.faults[0].message.contains(&format!("has {count} characters")),
+            "{:?}",
+            verdict.faults
+        );
+    }
 }
 
 #[test]

@@ -63,6 +63,21 @@ fn free_objects_keep_their_text() {
 }
 
 #[test]
+fn only_the_last_of_repeated_texts_may_stop_the_upgrade() {
+    for (texts, accepted) in [
+        (r#""comment":"\u0000","comment":"x""#, true),
+        (r#""comment":"x","comment":"\u0000""#, false),
+        (r#""comment":"x","mi\u0073c":{"a":"\u0000"}"#, true),
+    ] {
+        let text = format!(
+            r#"{{"version":{{"major":4}},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","environment":{{{texts}}}}}]}}"#
+        );
+        let result = Document::open(text.as_bytes()).unwrap().upgraded(&Options::default());
+        assert_eq!(result.is_ok(), accepted, "{texts} {result:?}");
+    }
+}
+
+#[test]
 fn waived_tests_give_typed_issues_after_those_sent() {
     let document = json!({
         "version": {"major": 4, "minor": 5},

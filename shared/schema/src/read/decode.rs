@@ -31,6 +31,21 @@ pub(super) fn end(text: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// How many characters the string has that starts at `at` (after its quote).
+pub(super) fn length(text: &str, mut at: usize) -> usize {
+    let (bytes, mut length) = (text.as_bytes(), 0);
+    loop {
+        let plain = run(&bytes[at..]);
+        length += text[at..at + plain].chars().count();
+        at += plain;
+        if bytes.get(at) != Some(&b'\\') {
+            return length;
+        }
+        at += if bytes.get(at + 1) == Some(&b'u') { 2 + unicode(text, at + 2).1 } else { 2 };
+        length += 1;
+    }
+}
+
 /// Appends the string that starts at `at` (after its quote) and gives the place after its closing quote.
 pub(super) fn string(text: &str, mut at: usize, into: &mut String) -> usize {
     let bytes = text.as_bytes();
