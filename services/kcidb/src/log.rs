@@ -31,8 +31,9 @@ pub(crate) enum Args {
 #[derive(Debug, clap::Args)]
 struct Source {
     /// The log, plain or compressed with gzip or zstd; `-` for the standard input
+    // Not named `log`: that is an option of every command.
     #[arg(value_name = "LOG")]
-    log: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// The parser, one of `kcidb log parse --list`; guessed when the log leaves no doubt
     #[arg(long, value_name = "PARSER")]
     parser: Option<String>,
@@ -68,7 +69,7 @@ pub(crate) struct ParseArgs {
     #[arg(long)]
     lossy: bool,
     /// Print the parsers that there are
-    #[arg(long, conflicts_with = "log")]
+    #[arg(long, conflicts_with = "file")]
     list: bool,
 }
 
@@ -178,7 +179,7 @@ impl Source {
     }
 
     fn path(&self) -> anyhow::Result<&Path> {
-        self.log.as_deref().context("no log is given (`-` for the standard input)")
+        self.file.as_deref().context("no log is given (`-` for the standard input)")
     }
 
     /// The text as on the command line of the existing analyser: UTF-8 throughout (unless `lossy`), line ends made the same.
@@ -210,7 +211,7 @@ impl Source {
     }
 
     fn name(&self) -> String {
-        self.log.as_deref().unwrap_or(Path::new("")).display().to_string()
+        self.file.as_deref().unwrap_or(Path::new("")).display().to_string()
     }
 }
 

@@ -84,7 +84,7 @@ fn full_has_what_the_default_leaves_out() {
     let full: Value =
         serde_json::from_str(&stdout(&["log", "parse", "-", "--parser", "kbuild", "--full"], BUILD.as_bytes()))
             .unwrap();
-    assert_eq!(full["_match_end"], 85);
+    assert_eq!(full["_match_end"], 87);
     assert_eq!(full["errors"][0]["_report"], "a/b.c:12:3: error: nö x\n    y\n");
     assert_eq!(full["errors"][0]["location"], "");
 }
@@ -160,7 +160,7 @@ generic_boot, lines 1 to 2: Bootloader stage done, jump to kernel
 kernel_load, lines 2 to 9: Linux boot prompt not found
 
   1. linux.kernel.bug: \u{241b}[2Jbäd at x.c:3
-     lines 5 to 7, bytes 53 to 128, signature ";
+     lines 5 to 7, bytes 54 to 130, signature ";
     assert!(out.starts_with(expected), "{out}");
     let excerpt = "
            5 [    1.0] BUG: \u{241b}[2Jbäd at x.c:3
@@ -176,7 +176,7 @@ fn explain_shortens_long_reports() {
     let log = format!("a/b.c:1:2: error: x\n{}make: *** [s:1: a/b.o] Error 1\n", "z\n".repeat(50));
     let out = stdout(&["log", "explain", "-"], log.as_bytes());
     assert!(out.contains("\n           8 z\n           … 40 more lines (--lines)\n          49 z\n"), "{out}");
-    let many = "Starting kernel ...\nx\n".to_owned() + &"[1] x: failed with error -2\n".repeat(5);
+    let many = "Starting kernel ...\n".to_owned() + &"[1] x: failed with error -2\n".repeat(5);
     let out = stdout(&["log", "explain", "-", "--errors", "2"], many.as_bytes());
     assert!(
         out.contains("  2. linux") && !out.contains("  3. linux") && out.ends_with("… and 3 more errors (--errors)\n")

@@ -100,7 +100,7 @@ fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
         return random.bytes(len);
     }
     let mut log = corpus[random.below(corpus.len())].clone();
-    for _ in 0..1 + random.below(24) {
+    for _ in 0..=random.below(24) {
         let from = random.below(log.len() + 1);
         let longest = 1 << random.below(12);
         let to = (from + random.below(longest)).min(log.len());

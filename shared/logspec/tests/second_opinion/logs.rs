@@ -365,7 +365,7 @@ fn kernel(random: &mut Random, out: &mut Vec<u8>) {
 /// The log of a boot, perhaps with a test after it.
 fn boot(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
-    for _ in 0..1 + random.below(2) {
+    for _ in 0..=random.below(2) {
         soup(random, &mut out, &[BOOT]);
         out.extend_from_slice(random.pick(BOOT).as_bytes());
         if !random.one_in(6) {

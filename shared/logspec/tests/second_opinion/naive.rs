@@ -507,6 +507,10 @@ fn make_error(error_type: &str, script: &str, target: &str) -> Fields {
     error
 }
 
+fn whole_lines(lines: &[&str]) -> String {
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
+}
+
 fn quiet(text: &str) -> &str {
     text.trim_matches(['*', '\n', ' '])
 }
@@ -516,7 +520,7 @@ fn make_process(before: &str, script: &str, target: &str) -> Fields {
     let mut error = make_error("kbuild.make", script, target);
     let pattern = pattern(r"\*\*\*.*");
     let runs: Vec<_> = pattern.find_iter(before).map(|run| run.as_str()).collect();
-    set(&mut error, "_report", runs.iter().map(|run| format!("{run}\n")).collect::<String>());
+    set(&mut error, "_report", whole_lines(&runs));
     let parts: Vec<_> = runs.iter().map(|run| quiet(run)).filter(|part| !part.is_empty()).collect();
     set(&mut error, "error_summary", parts.join(" "));
     error
@@ -527,7 +531,7 @@ fn modpost(before: &str, script: &str, target: &str) -> Fields {
     let mut error = make_error("kbuild.modpost", script, target);
     let pattern = pattern(r"@H(?:ERROR|FATAL): modpost: (.*)");
     let found: Vec<_> = pattern.captures_iter(before).collect();
-    set(&mut error, "_report", found.iter().map(|found| format!("{}\n", group(found, 0))).collect::<String>());
+    set(&mut error, "_report", whole_lines(&found.iter().map(|found| group(found, 0)).collect::<Vec<_>>()));
     set(&mut error, "error_summary", found.iter().map(|found| group(found, 1)).collect::<Vec<_>>().join(" "));
     error
 }
@@ -681,11 +685,13 @@ fn kbuild_start(log: &str) -> Record {
     Record { errors: found.into_iter().map(|(error, _)| error).collect(), end, ..Record::default() }
 }
 
+type State = fn(&str) -> Record;
+
 /// Section 4: each state with the flag that has to be set to go on (`""`: always).
-fn states(parser: &str) -> Vec<(fn(&str) -> Record, &'static str)> {
+fn states(parser: &str) -> Vec<(State, &'static str)> {
     let (done, prompt) = ("bootloader.done", "linux.boot.prompt");
-    let generic_boot: fn(&str) -> Record = |log| boot_loader(log, true);
-    let depthcharge: fn(&str) -> Record = |log| boot_loader(log, false);
+    let generic_boot: State = |log| boot_loader(log, true);
+    let depthcharge: State = |log| boot_loader(log, false);
     match parser {
         "kbuild" => vec![(kbuild_start, "")],
         "generic_linux_boot" => vec![(generic_boot, done), (kernel_load, "")],
