@@ -73,6 +73,24 @@ pub(crate) const REASONS: [Reason; 19] = [
 mod tests {
     use super::*;
 
+    /// Reasons that a message has and a log has not.
+    const OF_MESSAGES: [Reason; 7] = [
+        Reason::MalformedEvent,
+        Reason::UnknownType,
+        Reason::DeliveryLimit,
+        Reason::TooManyAttempts,
+        Reason::SpoolUnavailable,
+        Reason::WorkerPanicked,
+        Reason::FileNameInvalid,
+    ];
+
+    #[test]
+    fn every_reason_is_one_of_logs_or_of_messages() {
+        for reason in Reason::ALL {
+            assert!(REASONS.contains(reason) != OF_MESSAGES.contains(reason), "{reason}");
+        }
+    }
+
     #[test]
     fn the_page_for_operators_lists_every_reason_and_what_follows() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/log-worker.md"))

@@ -6,7 +6,7 @@
 //! - Every node ends with a mark that says what became of its log; a log that cannot be had is no dead letter. Outages of
 //!   the database and the broker are waited out and count as no try.
 //! - URLs are chosen by strangers: limits of time and size hold for every fetch, and nothing inside our own network is
-//!   asked ([`address`]).
+//!   asked (`address.rs`).
 //! - The queue is only the speed: the sweep finds every failed node without a mark.
 
 mod address;
