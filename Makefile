@@ -51,6 +51,8 @@ chart: ## checks chart, rules, dashboards, image and compose; packs the chart in
 
 .PHONY: bench
 bench: compiler ## measures: POSTs, loading, validation, log analysis (release build)
+	@$(CARGO) bench --quiet --workspace --benches --no-run
+	@$(CARGO) build --quiet --release --workspace --all-targets
 	@$(CARGO) bench --quiet --workspace --benches
 
 .PHONY: fuzz

@@ -1,6 +1,6 @@
 //! What it costs to load submissions: the real gateway, broker, ingester and PostgreSQL.
 //!
-//! `cargo bench -p kcidb-integration-tests` prints it. The submissions of the conformance data are POSTed while no ingester
+//! `cargo bench -p kcidb-integration-tests` prints it. The submissions of the conformance data are sent while no ingester
 //! runs; then one starts and works through them. Without that data, submissions are made up.
 
 use std::time::Instant;

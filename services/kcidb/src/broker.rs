@@ -20,7 +20,7 @@ const PRIORITY: i64 = 10;
 pub(crate) struct Management {
     #[command(flatten)]
     pub(crate) broker: events::Options,
-    /// The management API, such as http://user:password@rabbitmq:15672; by default port 15672 of the broker's host. User
+    /// The management API, such as `http://user:password@rabbitmq:15672`; by default port 15672 of the broker's host. User
     /// and password are those of the broker unless given here.
     #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true, value_name = "URL")]
     management_url: Option<Url>,

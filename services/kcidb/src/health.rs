@@ -6,7 +6,7 @@ use std::{process::ExitCode, time::Duration};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 it answers 200, 1 it answers otherwise or not at all.")]
 pub(crate) struct Args {
-    /// What to ask, such as http://127.0.0.1:8081/readyz?verbose.
+    /// What to ask, such as `http://127.0.0.1:8081/readyz?verbose`.
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8081/readyz?verbose")]
     url: reqwest::Url,
     /// Give up after this.

@@ -197,7 +197,7 @@ impl DeadLetter {
 /// The properties without what tells of earlier tries.
 fn fresh(properties: &BasicProperties) -> BasicProperties {
     let mut headers = FieldTable::default();
-    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
         let old = ATTEMPT_HEADERS.contains(&name.as_str()) || name.as_str().contains("death");
         if !old {
             headers.insert(name.clone(), value.clone());
