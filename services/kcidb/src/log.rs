@@ -44,6 +44,7 @@ struct Source {
 
 /// Options of `parse`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own on the command line")]
 pub(crate) struct ParseArgs {
     #[command(flatten)]
     source: Source,

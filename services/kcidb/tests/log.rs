@@ -1,5 +1,7 @@
 //! `kcidb log` as a command: output, exit codes, packed logs.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -114,7 +116,8 @@ fn places_are_lines_and_bytes_of_the_file() {
     assert_eq!((&places["parser"], &places["parser_version"]), (&json!("kbuild"), &json!("0.0.1")));
     let place = &places["findings"][0]["place"];
     assert_eq!((&place["first_line"], &place["last_line"]), (&json!(2), &json!(4)));
-    let bytes = place["bytes"]["start"].as_u64().unwrap() as usize..place["bytes"]["end"].as_u64().unwrap() as usize;
+    let offset = |name: &str| usize::try_from(place["bytes"][name].as_u64().unwrap()).unwrap();
+    let bytes = offset("start")..offset("end");
     assert_eq!(&BUILD[bytes], BUILD.split_inclusive('\n').skip(1).take(3).collect::<String>().trim_end());
 }
 
@@ -207,8 +210,7 @@ fn recorded() -> Option<(PathBuf, Value)> {
 fn translated<'a>(args: &[&'a str]) -> Option<Vec<&'a str>> {
     let (option, rest): (&[&str], _) = match args {
         ["--json-full", rest @ ..] => (&["--full"], rest),
-        ["-o", "json" | "debug", rest @ ..] => (&[], rest),
-        rest => (&[], rest),
+        ["-o", "json" | "debug", rest @ ..] | rest => (&[], rest),
     };
     match rest {
         [] => Some(vec!["log", "parse"]),
@@ -230,7 +232,7 @@ fn runs_are_those_of_the_existing_command() {
     for run in record["runs"].as_array().unwrap() {
         let args: Vec<_> = run["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
         let Some(translated) = translated(&args) else { continue };
-        for log in args.iter().filter(|arg| arg.ends_with(".log") && !logs.path().join(arg).exists()) {
+        for log in args.iter().filter(|arg| !logs.path().join(arg).exists()) {
             let Ok(packed) = fs::read(folder.join(format!("logs/{log}.gz"))) else { continue };
             let mut bytes = Vec::new();
             flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();

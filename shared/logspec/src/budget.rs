@@ -11,6 +11,8 @@ const WORK_PER_BYTE: usize = 16;
 const WORK: usize = 4 << 20;
 /// What a finding takes.
 const FINDING: usize = 320;
+/// What each field of its class adds to that, with what is made of it in an issue.
+const FIELD: usize = 160;
 /// What an entry of a list takes.
 const ENTRY: usize = 32;
 
@@ -32,9 +34,9 @@ impl Budget {
         self.work = self.work.saturating_sub(bytes);
     }
 
-    /// Pays for one more finding.
-    pub(crate) const fn finding(&mut self) {
-        self.memory = self.memory.saturating_sub(FINDING);
+    /// Pays for one more finding with so many fields of its class.
+    pub(crate) const fn finding(&mut self, fields: usize) {
+        self.memory = self.memory.saturating_sub(FINDING + FIELD * fields);
     }
 
     /// Pays for one more entry of a list.

@@ -31,7 +31,7 @@ pub(crate) fn finding<'t>(text: &'t [u8], budget: &mut Budget) -> Option<(Findin
         Some(failure) => classified(&text[..line.start], failure, budget),
         None => (unknown(message), line.start),
     };
-    budget.finding();
+    budget.finding(finding.fields.len());
     finding.span = start..line.end;
     Some((finding, line.end))
 }

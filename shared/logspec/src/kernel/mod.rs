@@ -63,7 +63,7 @@ pub(crate) fn findings<'t>(text: &'t [u8], budget: &mut Budget) -> Vec<Finding<'
             break;
         }
         if let Some(finding) = finding {
-            scanner.budget.finding();
+            scanner.budget.finding(finding.fields.len());
             findings.push(finding);
         }
         debug_assert!(end > from, "a report takes text");

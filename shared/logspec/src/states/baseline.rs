@@ -44,7 +44,7 @@ fn messages<'t>(text: &'t [u8], start: usize, budget: &mut Budget) -> Vec<Findin
     let mut findings = Vec::new();
     let mut from = start;
     while let Some(at) = find(text, MESSAGE, from).filter(|_| !budget.is_spent()) {
-        budget.finding();
+        budget.finding(0);
         let body = at + MESSAGE.len();
         from = line_end(text, body);
         let mut finding = Finding::new("test.baseline.dmesg", Text::borrowed(&text[body..from])).signed();

@@ -66,7 +66,7 @@ fn failures<'t>(text: &'t [u8], start: usize, budget: &mut Budget) -> Vec<Findin
     while let Some(at) = find(text, FAILED, from).filter(|_| !budget.is_spent()) {
         from = at + FAILED.len();
         let Some(body) = mark(text, from) else { continue };
-        budget.finding();
+        budget.finding(0);
         from = line_end(text, body);
         let mut finding = Finding::new("linux.kselftest", Text::borrowed(&text[at..from])).signed();
         finding.report = Text::borrowed(&text[reported..from]).into();
