@@ -93,7 +93,7 @@ fn the_upgraded_document_is_printed() {
         "builds": [{"id": "o:1", "checkout_id": "o:1", "origin": "o", "status": "FAIL"}],
     });
     let alone = kcidb(&["validate", "--upgrade", "old", "bad"], "");
-    assert_eq!(lines(&alone), [upgraded.clone()]);
+    assert_eq!(lines(&alone), std::slice::from_ref(&upgraded));
     let told = String::from_utf8_lossy(&alone.stderr).into_owned();
     assert!(told.contains("old: accepted") && told.contains("bad: not valid"), "{told}");
     let both = lines(&kcidb(&["validate", "--upgrade", "--json", "old", "bad"], ""));
