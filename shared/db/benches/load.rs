@@ -63,12 +63,11 @@ fn made_up(place: usize) -> Vec<u8> {
 
 #[tokio::main]
 async fn main() {
-    let url = match std::env::var("DATABASE_URL") {
-        Ok(url) => url,
-        Err(_) => {
-            stack::install().unwrap();
-            stack::shared().await.unwrap().fresh_database().await.unwrap()
-        }
+    let url = if let Ok(url) = std::env::var("DATABASE_URL") {
+        url
+    } else {
+        stack::install().unwrap();
+        stack::shared().await.unwrap().fresh_database().await.unwrap()
     };
     let options = db::Options::of(&url);
     db::migrate(&options).await.unwrap();
