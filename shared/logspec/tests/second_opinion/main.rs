@@ -114,7 +114,7 @@ fn classes(log: &[u8], seen: &mut BTreeMap<String, usize>) {
     for analysis in logspec::ALL.iter().filter_map(|parser| parser.analyse(&log).ok()) {
         for finding in &analysis.findings {
             let class = finding.error_type.to_string();
-            *seen.entry(class.chars().filter(char::is_ascii_graphic).take(40).collect()).or_default() += 1;
+            *seen.entry(class.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")).or_default() += 1;
         }
     }
 }
