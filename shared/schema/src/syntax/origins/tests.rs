@@ -2,6 +2,7 @@ use super::*;
 use crate::syntax::Checker;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Map, Value};
+use std::fmt::Write as _;
 
 /// What is noted in a text that comes in pieces of these sizes.
 fn noted(text: &[u8], mut size: impl FnMut() -> usize) -> (Vec<String>, bool) {
@@ -113,7 +114,7 @@ fn as_in_a_tree_however_cut() {
     for round in 0..4000 {
         let document = random(&mut rng, 0);
         let mut text = String::new();
-        write(&mut rng, &document, &mut text);
+        write_value(&mut rng, &document, &mut text);
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document, "the test's own writer");
         let wanted = in_tree(&document);
         some += usize::from(!wanted.0.is_empty());
@@ -166,7 +167,7 @@ fn origin(rng: &mut StdRng) -> String {
 }
 
 /// Writes JSON with needless escapes and white space here and there.
-fn write(rng: &mut StdRng, value: &Value, text: &mut String) {
+fn write_value(rng: &mut StdRng, value: &Value, text: &mut String) {
     space(rng, text);
     match value {
         Value::Object(members) => {
@@ -177,7 +178,7 @@ fn write(rng: &mut StdRng, value: &Value, text: &mut String) {
                 write_string(rng, name, text);
                 space(rng, text);
                 text.push(':');
-                write(rng, value, text);
+                write_value(rng, value, text);
             }
             text.push('}');
         }
@@ -185,7 +186,7 @@ fn write(rng: &mut StdRng, value: &Value, text: &mut String) {
             text.push('[');
             for (index, element) in elements.iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
-                write(rng, element, text);
+                write_value(rng, element, text);
             }
             text.push(']');
         }
@@ -205,7 +206,9 @@ fn write_string(rng: &mut StdRng, string: &str, text: &mut String) {
     for character in string.chars() {
         if rng.random_bool(share) {
             let mut units = [0; 2];
-            character.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+            for unit in character.encode_utf16(&mut units) {
+                write!(text, "\\u{unit:04x}").unwrap();
+            }
         } else {
             let quoted = Value::from(character.to_string()).to_string();
             text.push_str(&quoted[1..quoted.len() - 1]);
