@@ -382,7 +382,7 @@ async fn foreign_origins_are_refused_when_enforced_and_leave_nothing() {
         assert_eq!(body["message"], message);
     }
     // Text that is no document is no question of origins.
-    let broken = sent(post(&token()).body(foreign.replace("]}", "]"))).await;
+    let broken = sent(post(&token()).body(foreign.clone() + "}")).await;
     assert_eq!(error(broken).await.1, "json_invalid");
     soon("nothing is left", async || files(gateway.folder.path()).is_empty()).await;
     assert_eq!(mismatches(&gateway, "enforce").await, 2);
