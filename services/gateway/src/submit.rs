@@ -100,11 +100,11 @@ async fn copy(
 ) -> Result<(), Error> {
     let mut checker = Checker::new();
     while let Some(piece) = body.next().await? {
-        let checked = match origins.as_deref_mut() {
+        let fed = match origins.as_deref_mut() {
             Some(origins) => checker.feed_noting(&piece, origins),
             None => checker.feed(&piece),
         };
-        checked.map_err(|error| syntax(&error))?;
+        fed.map_err(|error| syntax(&error))?;
         incoming.write(piece).await.map_err(storage)?;
     }
     checker.finish().map_err(|error| syntax(&error))
