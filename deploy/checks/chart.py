@@ -23,7 +23,7 @@ REFUSED = [
     ("HPA and KEDA", ["ingester.autoscaling.enabled=true", "ingester.keda.enabled=true"], "are both on: choose one"),
     ("ReadWriteOnce and several pods", ["spool.volume.accessModes={ReadWriteOnce}"], "must have ReadWriteMany"),
     ("an object store", ["spool.type=s3"], "keeps submissions on a volume only"),
-    ("an origin policy", ["auth.originPolicy=enforce"], 'only "off" exists'),
+    ("a misspelt origin policy", ["auth.originPolicy=enforced"], "auth.originPolicy"),
     ("Ingress without host", ["ingress.enabled=true"], "needs ingress.host"),
     ("TLS without certificate", ["ingress.enabled=true", "ingress.host=x", "ingress.tls[0].hosts={x}"], "has no certificate"),
     ("HTTPRoute without Gateway", ["gatewayApi.enabled=true"], "needs gatewayApi.parentRefs"),
@@ -146,8 +146,12 @@ def expectations(docs):
     fetch = find("all-on", "NetworkPolicy", "-logspec")[0]["spec"]["egress"]
     paths = [path["path"] for rule in find("all-on", "Ingress")[0]["spec"]["rules"] for path in rule["http"]["paths"]]
     annotations = find("external", "Ingress")[0]["metadata"]["annotations"]
+    policies_of_origins = {case: variable["value"] for case in ("minimal", "demo", "all-off")
+                           for variable in find(case, "Deployment", "-gateway")[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+                           if variable["name"] == "KCIDB_ORIGIN_POLICY"}
     facts = {
         "minimal: four services": len(find("minimal", "Deployment")) == 4,
+        "the gateway is told the origin policy, by default to enforce it": policies_of_origins == {"minimal": "enforce", "demo": "warn", "all-off": "off"},
         "minimal: nothing optional": not kinds("minimal") & {"Ingress", "HTTPRoute", "HorizontalPodAutoscaler", "NetworkPolicy", "Secret", "StatefulSet", *CUSTOM},
         "minimal: migrations and topology are hooks": jobs["minimal"] == [True, True],
         "external: asHook=false makes plain Jobs": jobs["external"] == [False, False],
@@ -183,7 +187,7 @@ def notes():
         template = Path(folder, "templates/notes.yaml")
         execute("cp", "-r", f"{CHART}/.", folder)
         template.write_text("notes: |\n  {{- include \"notes\" . | nindent 2 }}\n{{- define \"notes\" }}" + (CHART / "templates/NOTES.txt").read_text() + "{{ end }}")
-        for case, wanted in {"demo": ["not for production", "Secrets itself", "port-forward", "gateway has one pod"],
+        for case, wanted in {"demo": ["not for production", "Secrets itself", "port-forward", "gateway has one pod", "objects of any origin"],
                              "external": ["https://kcidb.example.org/submit", "token mint"],
                              "all-on": ["more than the server allows"], "minimal": ["helm -n ci test test"]}.items():
             code, out, err = execute("helm", "template", "test", folder, "--namespace", "ci", "--values", CHART / f"ci/{case}.yaml", "--kube-version", USUAL, "--show-only", "templates/notes.yaml")

@@ -12,9 +12,6 @@
 {{- if and $v.rabbitmq.password (not (and $v.rabbitmq.host $v.rabbitmq.username)) (not $v.demo.enabled) }}
 {{- fail "rabbitmq.password needs rabbitmq.host and rabbitmq.username." }}
 {{- end }}
-{{- if ne $v.auth.originPolicy "off" }}
-{{- fail (printf "auth.originPolicy=%s is not possible: this version does not compare origins of objects with those of the token; only \"off\" exists." $v.auth.originPolicy) }}
-{{- end }}
 {{- if ne $v.spool.type "volume" }}
 {{- fail (printf "spool.type=%s is not possible: this version keeps submissions on a volume only." $v.spool.type) }}
 {{- end }}

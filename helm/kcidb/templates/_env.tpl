@@ -137,6 +137,8 @@
 {{- $grace := sub (sub .values.terminationGracePeriodSeconds .values.preStopSleepSeconds) 5 | max 1 }}
 - name: KCIDB_GATEWAY_LISTEN
   value: "0.0.0.0:8080"
+- name: KCIDB_ORIGIN_POLICY
+  value: {{ .root.Values.auth.originPolicy | quote }}
 - name: KCIDB_PRE_STOP
   value: {{ printf "%ss" (include "kcidb.text" .values.preStopSleepSeconds) }}
 - name: KCIDB_GRACE

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use reqwest::Url;
 
+use crate::OriginPolicy;
+
 /// Everything the gateway needs to know.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
@@ -60,6 +62,9 @@ pub struct Options {
     /// Submissions received at the same moment at most; further ones are told to come later.
     #[arg(long, env = "KCIDB_MAX_UPLOADS", default_value_t = 256, value_name = "N")]
     pub max_uploads: usize,
+    /// What becomes of a submission with objects of an origin that its token may not speak for.
+    #[arg(long, env = "KCIDB_ORIGIN_POLICY", value_enum, default_value = "warn", value_name = "POLICY")]
+    pub origin_policy: OriginPolicy,
     /// Bytes of a document to validate at most, unpacked. It is held in memory, its upgraded form as well.
     #[arg(long, env = "KCIDB_MAX_VALIDATION", default_value_t = 64 << 20, value_name = "BYTES")]
     pub max_validation: u64,

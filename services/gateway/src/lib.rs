@@ -12,6 +12,7 @@ mod body;
 mod config;
 mod listen;
 mod metrics;
+mod origins;
 mod outbox;
 mod routes;
 mod status;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Options};
 use metrics::Metrics;
+pub use origins::OriginPolicy;
 use outbox::Outbox;
 pub use status::StatusRoute;
 

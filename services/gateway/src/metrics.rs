@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) requests_in_flight: IntGauge,
     /// Submissions by origin, outcome and reason.
     submissions: IntCounterVec,
+    /// Submissions with objects of an origin that their tokens may not speak for, by what the policy was.
+    origin_mismatches: IntCounterVec,
     /// Bytes per accepted submission, by origin.
     submission_bytes: HistogramVec,
     /// When the last submission of an origin was accepted.
@@ -80,6 +82,12 @@ impl Metrics {
                 "kcidb_submissions_total",
                 "Submissions, by origin, outcome and reason",
                 &["origin", "outcome", "reason"],
+            ),
+            origin_mismatches: counters(
+                r,
+                "kcidb_origin_mismatches_total",
+                "Submissions with objects of an origin that the token may not speak for, by policy",
+                &["policy"],
             ),
             submission_bytes: histograms(
                 r,
@@ -142,6 +150,11 @@ impl Metrics {
         };
         let origin = origin.map(|origin| self.old.label(origin)).unwrap_or_default();
         self.submissions.with_label_values(&[origin.as_str(), outcome, error.code()]).inc();
+    }
+
+    /// A submission had an object of an origin that its token may not speak for.
+    pub(crate) fn origin_mismatch(&self, policy: crate::OriginPolicy) {
+        self.origin_mismatches.with_label_values(&[policy.as_str()]).inc();
     }
 
     /// What the old daemon counts as the user's error on `/status` and `/authtest`.

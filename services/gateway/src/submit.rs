@@ -10,13 +10,14 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use events::{Event, v1::SubmissionReceived};
-use schema::syntax::{Checker, Problem, SyntaxError};
+use schema::syntax::{Checker, ObjectOrigins, Problem, SyntaxError};
 use serde::Serialize;
 use spool::Stored;
 
 use crate::{
-    Gateway,
+    Gateway, OriginPolicy,
     body::{self, Coding, Incoming},
+    origins,
     routes::RequestId,
 };
 
@@ -42,10 +43,15 @@ pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
             return error.into_response();
         }
     };
-    match receive(&gateway, headers, body).await {
-        Ok(stored) => {
+    match receive(&gateway, &claims, headers, body).await {
+        Ok((stored, foreign)) => {
             let span = tracing::info_span!("submission", request_id = request_id.as_ref().map(RequestId::as_str));
-            span.in_scope(|| announce(&gateway, &claims, &stored, headers, started));
+            span.in_scope(|| {
+                if let Some(foreign) = foreign {
+                    warn_of(&foreign, &claims, &stored);
+                }
+                announce(&gateway, &claims, &stored, headers, started);
+            });
             success(&stored)
         }
         Err(error) => {
@@ -57,8 +63,14 @@ pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
     }
 }
 
-/// Reads, checks and stores the body.
-async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body) -> Result<Stored, Error> {
+/// Reads, checks and stores the body. Beside what was stored stands the first origin in it that the token may not speak
+/// for, where that is no reason to refuse it.
+async fn receive(
+    gateway: &Gateway,
+    claims: &Claims,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<(Stored, Option<String>), Error> {
     let options = &gateway.options;
     if gateway.shutdown.is_cancelled() {
         return Err(Error::ShuttingDown);
@@ -68,8 +80,10 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body)
     let _permit = gateway.uploads.try_acquire().map_err(|_| Error::Overloaded("Too many submissions at once"))?;
     let mut incoming = gateway.spool.receive().map_err(storage)?;
     let mut body = Incoming::new(body, coding, options.body_timeout, options.max_submission);
-    match copy(&mut body, &mut incoming).await {
-        Ok(()) => incoming.commit().await.map_err(storage),
+    let mut origins = options.origin_policy.watch(claims);
+    let copied = copy(&mut body, &mut incoming, origins.as_mut()).await;
+    match copied.and_then(|()| judge(gateway, claims, origins.as_ref())) {
+        Ok(foreign) => Ok((incoming.commit().await.map_err(storage)?, foreign)),
         Err(error) => {
             drop(incoming);
             body.drain().await;
@@ -79,13 +93,38 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: axum::body::Body)
 }
 
 /// Copies the body to the spool, checking on the way that it is one JSON document.
-async fn copy(body: &mut Incoming, incoming: &mut spool::Incoming) -> Result<(), Error> {
+async fn copy(
+    body: &mut Incoming,
+    incoming: &mut spool::Incoming,
+    mut origins: Option<&mut ObjectOrigins>,
+) -> Result<(), Error> {
     let mut checker = Checker::new();
     while let Some(piece) = body.next().await? {
-        checker.feed(&piece).map_err(|error| syntax(&error))?;
+        let fed = match origins.as_deref_mut() {
+            Some(origins) => checker.feed_noting(&piece, origins),
+            None => checker.feed(&piece),
+        };
+        fed.map_err(|error| syntax(&error))?;
         incoming.write(piece).await.map_err(storage)?;
     }
     checker.finish().map_err(|error| syntax(&error))
+}
+
+/// Counts a submission with objects of an origin that the token may not speak for, and refuses it if that is the policy.
+fn judge(gateway: &Gateway, claims: &Claims, origins: Option<&ObjectOrigins>) -> Result<Option<String>, Error> {
+    let Some(foreign) = origins.and_then(|origins| origins::foreign(claims, origins)) else { return Ok(None) };
+    let policy = gateway.options.origin_policy;
+    gateway.metrics.origin_mismatch(policy);
+    if policy == OriginPolicy::Enforce { Err(origins::refusal(claims, &foreign)) } else { Ok(Some(foreign)) }
+}
+
+fn warn_of(foreign: &str, claims: &Claims, stored: &Stored) {
+    tracing::warn!(
+        submission.id = %stored.id,
+        origin = claims.origin,
+        foreign,
+        "a submission has objects of an origin that its token does not speak for"
+    );
 }
 
 /// What a client is told of a body that is not one JSON document.

@@ -8,7 +8,7 @@ use std::{
 
 use auth::Mint;
 use axum::{Router, extract::Request, routing::get};
-use gateway::{Config, Running, StatusRoute};
+use gateway::{Config, OriginPolicy, Running, StatusRoute};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use schema::Verdict;
 use serde_json::Value;
@@ -73,8 +73,14 @@ impl Gateway {
 }
 
 fn token() -> String {
+    token_for(&[])
+}
+
+/// A token of the origin `lab` that may speak for these, too.
+fn token_for(origins: &[&str]) -> String {
     let expires_at = chrono::Utc::now() + Duration::from_hours(1);
-    auth::mint("s3cret", &Mint { origin: "lab".into(), origins: vec![], expires_at })
+    let origins = origins.iter().map(|&origin| origin.to_owned()).collect();
+    auth::mint("s3cret", &Mint { origin: "lab".into(), origins, expires_at })
 }
 
 fn authorized(rest: &str) -> String {
@@ -317,6 +323,89 @@ async fn shutdown_finishes_what_is_in_progress() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     gateway.running.finished.await.expect("finished");
     assert_eq!(files(gateway.folder.path()).len(), 1);
+}
+
+/// A document with a test of each of these origins.
+fn document(origins: &[&str]) -> String {
+    let tests = origins.iter().map(|origin| serde_json::json!({"id": "x:1", "build_id": "x:b", "origin": origin}));
+    serde_json::json!({"version": {"major": 5, "minor": 3}, "tests": tests.collect::<Vec<_>>()}).to_string()
+}
+
+/// A body with this between a hundred thousand objects of the token's own origin, in pieces without a length.
+fn large(origin: &'static str) -> reqwest::Body {
+    let own = r#"{"id":"lab:1","build_id":"lab:b","origin":"lab","misc":{"origin":"not an object's"}},"#.repeat(50_000);
+    let text = format!(r#"{{"version":{{"major":5,"minor":3}},"tests":[{own}{{"origin":"{origin}"}},{own}{{}}]}}"#);
+    let pieces: Vec<_> = text.as_bytes().chunks(7001).map(|piece| Ok::<_, std::fmt::Error>(piece.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures::stream::iter(pieces))
+}
+
+async fn mismatches(gateway: &Gateway, policy: &str) -> u64 {
+    let metrics = reqwest::get(format!("http://{}/metrics", gateway.running.admin)).await.expect("an answer");
+    let text = metrics.text().await.expect("text");
+    let sample = format!("kcidb_origin_mismatches_total{{policy=\"{policy}\"");
+    let counts = text.lines().filter(|line| line.starts_with(&sample)).filter_map(|line| line.rsplit(' ').next());
+    counts.map(|count| count.parse::<u64>().expect("a number")).sum()
+}
+
+#[tokio::test]
+async fn foreign_origins_are_counted_by_default() {
+    let gateway = Gateway::start(|_| ()).await;
+    let own = [document(&["lab"]), document(&[]), "5".into(), r#"{"origin":"foreign"}"#.into()];
+    for body in own {
+        assert_eq!(sent(gateway.post("/submit").body(body)).await.status(), 200);
+    }
+    assert_eq!(sent(gateway.post("/submit").body(large("lab"))).await.status(), 200);
+    assert_eq!(mismatches(&gateway, "warn").await, 0);
+    for body in [document(&["lab", "foreign", "third"]).into(), large("foreign")] {
+        assert_eq!(sent(gateway.post("/submit").body::<reqwest::Body>(body)).await.status(), 200);
+    }
+    assert_eq!(mismatches(&gateway, "warn").await, 2);
+    assert_eq!(files(gateway.folder.path()).len(), 7);
+    gateway.stop().await;
+
+    let off = Gateway::start(|config| config.options.origin_policy = OriginPolicy::Off).await;
+    assert_eq!(sent(off.post("/submit").body(document(&["foreign"]))).await.status(), 200);
+    assert_eq!((mismatches(&off, "off").await, mismatches(&off, "warn").await), (0, 0));
+    off.stop().await;
+}
+
+#[tokio::test]
+async fn foreign_origins_are_refused_when_enforced_and_leave_nothing() {
+    let gateway = Gateway::start(|config| config.options.origin_policy = OriginPolicy::Enforce).await;
+    let foreign = document(&["lab", "other", "foreign", "third"]);
+    let post = |token: &str| gateway.client.post(gateway.url("/submit")).bearer_auth(token);
+    for body in [foreign.clone().into(), large("foreign")] {
+        let (status, code, body) = error(sent(post(&token_for(&["other"])).body::<reqwest::Body>(body)).await).await;
+        assert_eq!((status, code.as_str(), &body["retryable"]), (403, "origin_mismatch", &false.into()));
+        let message =
+            r#"The token does not speak for the origin of an object: "foreign"; it speaks for "lab", "other""#;
+        assert_eq!(body["message"], message);
+    }
+    // Text that is no document is no question of origins.
+    let broken = sent(post(&token()).body(foreign.clone() + "}")).await;
+    assert_eq!(error(broken).await.1, "json_invalid");
+    soon("nothing is left", async || files(gateway.folder.path()).is_empty()).await;
+    assert_eq!(mismatches(&gateway, "enforce").await, 2);
+    let metrics = reqwest::get(format!("http://{}/metrics", gateway.running.admin)).await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    assert!(metrics.contains(r#"outcome="rejected",reason="origin_mismatch""#), "{metrics}");
+
+    let good = [(token_for(&["third", "foreign", "other"]), foreign.clone()), (token_for(&["*"]), foreign.clone())];
+    for (token, body) in good.into_iter().chain([(token(), document(&["lab"]))]) {
+        assert_eq!(sent(post(&token).body(body)).await.status(), 200);
+    }
+    assert_eq!(sent(post(&token()).body(large("lab"))).await.status(), 200);
+    assert_eq!(files(gateway.folder.path()).len(), 4);
+    gateway.stop().await;
+
+    let open = Gateway::start(|config| {
+        config.auth.jwt_secret = Some(String::new());
+        config.options.origin_policy = OriginPolicy::Enforce;
+    })
+    .await;
+    assert_eq!(sent(open.client.post(open.url("/submit")).body(foreign)).await.status(), 200);
+    assert_eq!(mismatches(&open, "enforce").await, 0);
+    open.stop().await;
 }
 
 const VALID: &str = r#"{"version":{"major":4,"minor":5},"checkouts":[{"id":"other:1","origin":"other"}]}"#;

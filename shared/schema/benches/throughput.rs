@@ -5,7 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use flate2::read::GzDecoder;
-use schema::{Document, Options, TreeNames, syntax::Checker};
+use schema::{
+    Document, Options, TreeNames,
+    syntax::{Checker, ObjectOrigins},
+};
 use std::{
     fs,
     hint::black_box,
@@ -48,6 +51,12 @@ fn report(texts: &[Vec<u8>]) {
         let mut checker = Checker::new();
         text.chunks(64 << 10).for_each(|piece| checker.feed(piece).unwrap());
         checker.finish().unwrap();
+    });
+    measure("syntax check that notes origins", texts, 1, |text| {
+        let (mut checker, mut origins) = (Checker::new(), ObjectOrigins::new());
+        text.chunks(64 << 10).for_each(|piece| checker.feed_noting(piece, &mut origins).unwrap());
+        checker.finish().unwrap();
+        black_box(origins);
     });
     measure("open (syntax, lists)", texts, 1, |text| drop(black_box(Document::open(text).unwrap())));
     measure("open + check", texts, 1, |text| {

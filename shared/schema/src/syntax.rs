@@ -8,9 +8,11 @@
 //! The rest of this crate reads only text that went through here and therefore need not look for syntax errors again.
 
 mod number;
+mod origins;
 mod scan;
 
 use number::Number;
+pub use origins::ObjectOrigins;
 use std::fmt;
 
 /// How many containers may be open at once.
@@ -88,15 +90,39 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What [`Checker::scan`] reports about the two outermost levels.
+/// What a [`Watch`] is told of the outermost levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// A member name of the root object starts (at its quote).
+    /// A member name starts (at its quote).
     Key,
     /// A value starts.
     Start,
     /// A value ended; the offset is that of the byte after it.
     End,
+}
+
+/// Somebody who looks on while a text is checked.
+trait Watch {
+    /// How many containers may be open around the names that are reported.
+    const NAMES: u32;
+    /// How many containers may be open around the values that are reported.
+    const VALUES: u32;
+
+    /// Something is at this offset in the piece, with so many containers open around it.
+    fn mark(&mut self, mark: Mark, at: usize, depth: u32);
+}
+
+/// The names of the root, and values in two containers at most.
+struct Outer<F>(F);
+
+impl<F: FnMut(Mark, usize, u32)> Watch for Outer<F> {
+    const NAMES: u32 = 1;
+    const VALUES: u32 = 2;
+
+    #[inline]
+    fn mark(&mut self, mark: Mark, at: usize, depth: u32) {
+        self.0(mark, at, depth);
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -214,16 +240,31 @@ impl Checker {
         Err(self.fail(problem, &[], 0))
     }
 
+    /// As [`Checker::feed`], and notes the origins of the objects in the piece.
+    ///
+    /// # Errors
+    /// As [`Checker::feed`].
+    pub fn feed_noting(&mut self, piece: &[u8], origins: &mut ObjectOrigins) -> Result<(), SyntaxError> {
+        let mut noting = origins.begin(piece);
+        self.watched(piece, &mut noting)?;
+        noting.end();
+        Ok(())
+    }
+
     /// As [`Checker::feed`], and calls `mark(what, offset in the piece, containers open around it)` for what stands in
     /// at most two containers (names: in the root object only).
-    pub(crate) fn scan(&mut self, piece: &[u8], mut mark: impl FnMut(Mark, usize, u32)) -> Result<(), SyntaxError> {
+    pub(crate) fn scan(&mut self, piece: &[u8], mark: impl FnMut(Mark, usize, u32)) -> Result<(), SyntaxError> {
+        self.watched(piece, &mut Outer(mark))
+    }
+
+    fn watched<W: Watch>(&mut self, piece: &[u8], watch: &mut W) -> Result<(), SyntaxError> {
         let mut at = 0;
         while at < piece.len() {
             at = match self.state {
-                State::Text(_) => self.text(piece, at, &mut mark)?,
-                State::Number => self.number(piece, at, &mut mark)?,
-                State::Ident(rest) => self.ident(piece, at, rest, &mut mark)?,
-                _ => match self.structure(piece, at, &mut mark)? {
+                State::Text(_) => self.text(piece, at, watch)?,
+                State::Number => self.number(piece, at, watch)?,
+                State::Ident(rest) => self.ident(piece, at, rest, watch)?,
+                _ => match self.structure(piece, at, watch)? {
                     Some(next) => next,
                     None => break,
                 },
@@ -235,11 +276,11 @@ impl Checker {
 
     /// Skips white space and takes one byte that is not inside a string, number or word.
     #[inline]
-    fn structure(
+    fn structure<W: Watch>(
         &mut self,
         piece: &[u8],
         mut at: usize,
-        mark: &mut impl FnMut(Mark, usize, u32),
+        watch: &mut W,
     ) -> Result<Option<usize>, SyntaxError> {
         let byte = loop {
             match piece.get(at) {
@@ -254,37 +295,31 @@ impl Checker {
             at += 1;
         };
         match self.state {
-            State::FirstElement if byte == b']' => self.close(at, mark),
+            State::FirstElement if byte == b']' => self.close(at, watch),
             State::NextElement if byte == b']' => return Err(self.fail(Problem::TrailingComma, piece, at + 1)),
-            State::Value | State::FirstElement | State::NextElement => self.value(byte, piece, at, mark)?,
+            State::Value | State::FirstElement | State::NextElement => self.value(byte, piece, at, watch)?,
             State::FirstKey | State::NextKey if byte == b'"' => {
-                if self.depth == 1 {
-                    mark(Mark::Key, at, 1);
+                if self.depth <= W::NAMES {
+                    watch.mark(Mark::Key, at, self.depth);
                 }
                 self.key = true;
                 self.state = State::Text(Text::Plain);
             }
-            State::FirstKey if byte == b'}' => self.close(at, mark),
+            State::FirstKey if byte == b'}' => self.close(at, watch),
             State::NextKey if byte == b'}' => return Err(self.fail(Problem::TrailingComma, piece, at + 1)),
             State::FirstKey | State::NextKey => return Err(self.fail(Problem::KeyMustBeAString, piece, at + 1)),
             State::Colon if byte == b':' => self.state = State::Value,
             State::Colon => return Err(self.fail(Problem::ExpectedColon, piece, at + 1)),
-            State::After | State::Text(_) | State::Number | State::Ident(_) => self.after(byte, piece, at, mark)?,
+            State::After | State::Text(_) | State::Number | State::Ident(_) => self.after(byte, piece, at, watch)?,
         }
         Ok(Some(at + 1))
     }
 
     /// Takes the first byte of a value.
     #[inline]
-    fn value(
-        &mut self,
-        byte: u8,
-        piece: &[u8],
-        at: usize,
-        mark: &mut impl FnMut(Mark, usize, u32),
-    ) -> Result<(), SyntaxError> {
-        if self.depth <= 2 {
-            mark(Mark::Start, at, self.depth);
+    fn value<W: Watch>(&mut self, byte: u8, piece: &[u8], at: usize, watch: &mut W) -> Result<(), SyntaxError> {
+        if self.depth <= W::VALUES {
+            watch.mark(Mark::Start, at, self.depth);
         }
         self.state = match byte {
             b'"' => {
@@ -313,17 +348,11 @@ impl Checker {
 
     /// Takes the byte after a value.
     #[inline]
-    fn after(
-        &mut self,
-        byte: u8,
-        piece: &[u8],
-        at: usize,
-        mark: &mut impl FnMut(Mark, usize, u32),
-    ) -> Result<(), SyntaxError> {
+    fn after<W: Watch>(&mut self, byte: u8, piece: &[u8], at: usize, watch: &mut W) -> Result<(), SyntaxError> {
         match (self.innermost(), byte) {
             (Some(true), b',') => self.state = State::NextKey,
             (Some(false), b',') => self.state = State::NextElement,
-            (Some(true), b'}') | (Some(false), b']') => self.close(at, mark),
+            (Some(true), b'}') | (Some(false), b']') => self.close(at, watch),
             (Some(true), _) => return Err(self.fail(Problem::ExpectedObjectCommaOrEnd, piece, at + 1)),
             (Some(false), _) => return Err(self.fail(Problem::ExpectedListCommaOrEnd, piece, at + 1)),
             (None, _) => return Err(self.fail(Problem::TrailingCharacters, piece, at + 1)),
@@ -336,32 +365,32 @@ impl Checker {
         (self.depth > 0).then_some(self.containers & 1 == 1)
     }
 
-    fn close(&mut self, at: usize, mark: &mut impl FnMut(Mark, usize, u32)) {
+    fn close<W: Watch>(&mut self, at: usize, watch: &mut W) {
         self.depth -= 1;
         self.containers >>= 1;
-        self.end(at + 1, mark);
+        self.end(at + 1, watch);
     }
 
     #[inline]
-    fn end(&mut self, at: usize, mark: &mut impl FnMut(Mark, usize, u32)) {
-        if self.depth <= 2 {
-            mark(Mark::End, at, self.depth);
+    fn end<W: Watch>(&mut self, at: usize, watch: &mut W) {
+        if self.depth <= W::VALUES {
+            watch.mark(Mark::End, at, self.depth);
         }
         self.state = State::After;
     }
 
-    fn ident(
+    fn ident<W: Watch>(
         &mut self,
         piece: &[u8],
         at: usize,
         rest: &'static [u8],
-        mark: &mut impl FnMut(Mark, usize, u32),
+        watch: &mut W,
     ) -> Result<usize, SyntaxError> {
         match rest.split_first() {
             Some((&wanted, rest)) if piece[at] == wanted => {
                 self.state = State::Ident(rest);
                 if rest.is_empty() {
-                    self.end(at + 1, mark);
+                    self.end(at + 1, watch);
                 }
                 Ok(at + 1)
             }
@@ -369,18 +398,13 @@ impl Checker {
         }
     }
 
-    fn number(
-        &mut self,
-        piece: &[u8],
-        mut at: usize,
-        mark: &mut impl FnMut(Mark, usize, u32),
-    ) -> Result<usize, SyntaxError> {
+    fn number<W: Watch>(&mut self, piece: &[u8], mut at: usize, watch: &mut W) -> Result<usize, SyntaxError> {
         while let Some(&byte) = piece.get(at) {
             match self.number.take(byte) {
                 Some(true) => at += 1,
                 Some(false) if self.number.overflows() => return Err(self.fail(Problem::NumberOutOfRange, piece, at)),
                 Some(false) => {
-                    self.end(at, mark);
+                    self.end(at, watch);
                     return Ok(at);
                 }
                 None => return Err(self.fail(Problem::InvalidNumber, piece, at + 1)),
@@ -390,12 +414,7 @@ impl Checker {
     }
 
     /// Reads on in a string until it ends or the piece does.
-    fn text(
-        &mut self,
-        piece: &[u8],
-        mut at: usize,
-        mark: &mut impl FnMut(Mark, usize, u32),
-    ) -> Result<usize, SyntaxError> {
+    fn text<W: Watch>(&mut self, piece: &[u8], mut at: usize, watch: &mut W) -> Result<usize, SyntaxError> {
         let State::Text(mut text) = self.state else { return Ok(at) };
         loop {
             if matches!(text, Text::Plain) {
@@ -409,7 +428,7 @@ impl Checker {
                 if self.key {
                     self.state = State::Colon;
                 } else {
-                    self.end(at + 1, mark);
+                    self.end(at + 1, watch);
                 }
                 return Ok(at + 1);
             }
