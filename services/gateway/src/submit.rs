@@ -13,6 +13,11 @@ use events::{Event, v1::SubmissionReceived};
 use schema::syntax::{Checker, ObjectOrigins, Problem, SyntaxError};
 use serde::Serialize;
 use spool::Stored;
+use telemetry::{
+    names,
+    traces::{Kind, Place, Span},
+};
+use tracing::Instrument as _;
 
 use crate::{
     Gateway, OriginPolicy,
@@ -31,8 +36,27 @@ struct More<'a> {
 
 /// Takes a submission; the answer is sent when it is durable.
 pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let span = Span::follow(&place(request.headers()), names::SUBMIT, Kind::Server);
+    let (place, id) = (span.place(), request.extensions().get::<RequestId>().map(RequestId::as_str));
+    let logs = tracing::info_span!("submission", request_id = id, trace_id = place.sampled_trace());
+    if span.is_on() {
+        span.set(names::HTTP_METHOD, "POST");
+        span.set(names::HTTP_ROUTE, "/submit");
+        span.set(names::REQUEST_ID, id.unwrap_or_default().to_owned());
+    }
+    let mut response = span.run(take(gateway, request, &span).instrument(logs)).await;
+    span.set(names::HTTP_STATUS, i64::from(response.status().as_u16()));
+    if response.status().is_server_error() {
+        span.fail(response.status().as_str());
+    }
+    if let Some(Ok(traceparent)) = place.traceparent.map(HeaderValue::try_from) {
+        response.headers_mut().insert("traceparent", traceparent);
+    }
+    response
+}
+
+async fn take(gateway: Arc<Gateway>, request: Request, span: &Span) -> Response {
     let started = Instant::now();
-    let request_id = request.extensions().get::<RequestId>().cloned();
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let claims = match api::authenticate(headers, gateway.verifier.as_ref()) {
@@ -45,13 +69,12 @@ pub(crate) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
     };
     match receive(&gateway, &claims, headers, body).await {
         Ok((stored, foreign)) => {
-            let span = tracing::info_span!("submission", request_id = request_id.as_ref().map(RequestId::as_str));
-            span.in_scope(|| {
-                if let Some(foreign) = foreign {
-                    warn_of(&foreign, &claims, &stored);
-                }
-                announce(&gateway, &claims, &stored, headers, started);
-            });
+            span.set(names::SUBMISSION_ID, stored.id.to_string());
+            span.set(names::ORIGIN, claims.origin.clone());
+            if let Some(foreign) = foreign {
+                warn_of(&foreign, &claims, &stored);
+            }
+            announce(&gateway, &claims, &stored, headers, started);
             success(&stored)
         }
         Err(error) => {
@@ -169,7 +192,7 @@ fn announce(gateway: &Gateway, claims: &Claims, stored: &Stored, headers: &Heade
             sha256: stored.sha256.clone(),
         },
     );
-    event.traceparent = traceparent(headers);
+    event.traceparent = event.traceparent.or_else(|| place(headers).traceparent);
     gateway.outbox.announce(event);
     tracing::info!(
         submission.id = %stored.id,
@@ -201,11 +224,14 @@ fn success(stored: &Stored) -> Response {
 }
 
 /// The W3C trace context, if the client sent a well-formed one.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let lengths = value.split('-').map(str::len);
-    let hexadecimal = value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    (hexadecimal && lengths.eq([2, 32, 16, 2])).then(|| value.to_owned())
+fn place(headers: &HeaderMap) -> Place {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let well_formed = |value: &&str| {
+        let hexadecimal = value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+        hexadecimal && value.split('-').map(str::len).eq([2, 32, 16, 2])
+    };
+    let Some(traceparent) = text("traceparent").filter(well_formed) else { return Place::default() };
+    Place { traceparent: Some(traceparent.to_owned()), tracestate: text("tracestate").map(str::to_owned) }
 }
 
 #[cfg(test)]
@@ -217,7 +243,7 @@ mod tests {
         let with = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", HeaderValue::from_static(value));
-            traceparent(&headers)
+            place(&headers).traceparent
         };
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(with(good).as_deref(), Some(good));

@@ -154,6 +154,7 @@ async fn a_success_tells_size_digest_time_and_where_to_ask() {
     let gateway = Gateway::start(|_| ()).await;
     let response = sent(gateway.post("/submit").header("x-request-id", "from-the-proxy").body("{\"a\":1}")).await;
     assert_eq!(response.headers()["x-request-id"], "from-the-proxy");
+    assert!(!response.headers().contains_key("traceparent"), "nothing is traced");
     let location = response.headers()["location"].to_str().expect("text").to_owned();
     let body: Value = response.json().await.expect("JSON");
     let id = body["id"].as_str().expect("text");

@@ -7,6 +7,7 @@ use events::{Event, Outcome, Reason, v1};
 use futures::{StreamExt as _, stream};
 use schema::{Counts, Fault, Objects, Rejection};
 use spool::FileName;
+use telemetry::traces::{Place, log_span};
 
 use crate::{
     load::{Loader, Submission},
@@ -62,6 +63,8 @@ pub(crate) struct Follow {
     attempt: u32,
     started: Instant,
     received_at: Option<chrono::DateTime<Utc>>,
+    /// The trace of the submission, which everything that follows is of.
+    place: Place,
     verdict: Verdict,
 }
 
@@ -83,6 +86,7 @@ impl Follow {
             attempt: work.attempt,
             started: *started,
             received_at: work.received_at,
+            place: work.place.clone(),
             verdict,
         }
     }
@@ -144,7 +148,7 @@ impl Follow {
     /// The events, whose ids depend on the submission alone: a repetition is recognisable.
     fn events(&mut self) -> Vec<Event> {
         let (id, file, origin) = (self.submission_id.clone(), self.file.to_string(), self.origin.clone());
-        match &mut self.verdict {
+        let mut events = match &mut self.verdict {
             Verdict::Ingested { version, counts, failed } => {
                 let data = v1::SubmissionIngested {
                     submission_id: id.clone(),
@@ -174,7 +178,13 @@ impl Follow {
                 };
                 vec![Event::new("ingester", origin, data).with_id(format!("{id}.rejected"))]
             }
+        };
+        if self.place.traceparent.is_some() {
+            for event in &mut events {
+                event.traceparent.clone_from(&self.place.traceparent);
+            }
         }
+        events
     }
 }
 
@@ -192,7 +202,7 @@ impl Loader {
             }
         }
         for follow in &follows {
-            self.count(follow);
+            log_span(&follow.place).in_scope(|| self.count(follow));
         }
         let events: Vec<Event> = follows.iter_mut().flat_map(Follow::events).collect();
         if !self.publish(events).await {

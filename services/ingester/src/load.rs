@@ -6,6 +6,10 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use events::{Outcome, Publisher, Reason};
 use schema::{Document, Objects, Rejection};
 use spool::Spool;
+use telemetry::{
+    names,
+    traces::{Kind, Span},
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +63,14 @@ impl Loader {
 
     /// Loads a batch; every work of it ends with an outcome.
     pub(crate) async fn load(&self, works: Vec<Work>) {
+        // A batch is of no one trace: it links to those of all its submissions.
+        let span = Span::start(names::LOAD_BATCH, Kind::Internal);
+        span.set(names::BATCH_COUNT, i64::try_from(works.len()).unwrap_or(i64::MAX));
+        works.iter().for_each(|work| span.link(&work.place));
+        span.run(self.load_all(works)).await;
+    }
+
+    async fn load_all(&self, works: Vec<Work>) {
         let mut small = Vec::new();
         for work in works {
             match self.read(work).await {

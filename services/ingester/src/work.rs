@@ -11,6 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use events::{Data, Delivery, Event, Outcome, Publisher, Reason, topology::INGESTER_SUBMISSIONS, v1};
 use spool::FileName;
+use telemetry::traces::Place;
 use tokio::sync::{mpsc, oneshot};
 
 /// A file that was in so many batches that panicked is not swept again.
@@ -25,6 +26,8 @@ pub(crate) struct Work {
     /// When the submission was received; `None` when no event announced the file.
     pub(crate) received_at: Option<DateTime<Utc>>,
     pub(crate) attempt: u32,
+    /// The trace of the event; no place in one when no event announced the file.
+    pub(crate) place: Place,
     outcome: Outcome,
     in_hand: InHand,
 }
@@ -129,7 +132,8 @@ impl Intake {
     ) -> bool {
         // Trying again later, and then alone, tells which file of a batch made the worker panic.
         let outcome = Outcome::Retry(Reason::WorkerPanicked, "the batch was given up".into());
-        let work = Work { file, origin, received_at, attempt, outcome, in_hand: self.in_hand.clone() };
+        let place = Place::current();
+        let work = Work { file, origin, received_at, attempt, place, outcome, in_hand: self.in_hand.clone() };
         self.queue.send(work).await.is_ok()
     }
 }

@@ -20,6 +20,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
+use telemetry::Traces;
 
 /// Takes in the test results of the Linux kernel's CI world.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ use clap::{CommandFactory as _, Parser};
 struct Cli {
     #[command(flatten)]
     logs: telemetry::logs::Options,
+    #[command(flatten)]
+    traces: telemetry::traces::Options,
     #[command(subcommand)]
     command: Command,
 }
@@ -74,23 +77,34 @@ enum Command {
     },
 }
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = telemetry::logs::init(&cli.logs) {
-        eprintln!("kcidb: {error}");
-        return ExitCode::from(2);
-    }
+    let traces = match observe(&cli) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("kcidb: {error}");
+            return ExitCode::from(2);
+        }
+    };
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("this is the first and only provider");
-    match execute(cli.command) {
+    let code = match execute(cli.command).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("kcidb: {error:#}");
             ExitCode::from(2)
         }
-    }
+    };
+    traces.finish().await;
+    code
 }
 
-#[tokio::main]
+fn observe(cli: &Cli) -> anyhow::Result<Traces> {
+    let traces = Traces::start(&cli.traces)?;
+    telemetry::logs::init(&cli.logs, &traces)?;
+    Ok(traces)
+}
+
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::up(args).await,

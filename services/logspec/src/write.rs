@@ -10,6 +10,7 @@ use events::{Event, v1};
 use logspec::{Incident, Kind, KnownIssue};
 use md5::{Digest as _, Md5};
 use schema::{Culprit, Json, Objects};
+use telemetry::{names, traces};
 
 use crate::{
     analyse::{Analysed, Findings, Issue, as_node},
@@ -83,6 +84,19 @@ impl Worker {
     }
 
     async fn transaction(&self, verdict: &Verdict<'_>) -> Result<Written, db::Error> {
+        let span = traces::Span::start(names::COMMIT_FINDINGS, traces::Kind::Internal);
+        let result = span.run(self.commit(verdict)).await;
+        match &result {
+            Ok(written) => {
+                span.set(names::NEW_ISSUES, i64::try_from(written.new_issues).unwrap_or(i64::MAX));
+                span.set(names::NEW_INCIDENTS, i64::try_from(written.new_incidents).unwrap_or(i64::MAX));
+            }
+            Err(error) => span.fail(error.to_string()),
+        }
+        result
+    }
+
+    async fn commit(&self, verdict: &Verdict<'_>) -> Result<Written, db::Error> {
         let mut connection = self.pool.get().await?;
         connection.batch_execute("BEGIN").await?;
         match self.write_in(&mut connection, verdict).await {

@@ -9,13 +9,18 @@ use lapin::{
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use telemetry::Check;
+use telemetry::{
+    Check,
+    traces::{Span, log_span},
+};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     ConsumeMetrics, Event, Options, PublishError, Reason, connect, publish,
     topology::{DEAD, Queue},
+    trace,
 };
 
 /// A message that came back this often without an outcome ends processes: it is set aside.
@@ -140,12 +145,29 @@ where
     H: Fn(Delivery) -> F + Send + Sync + 'static,
     F: Future<Output = Outcome> + Send + 'static,
 {
+    let attempt = header(&message.properties, "x-kcidb-attempt").unwrap_or(1).clamp(1, i64::from(u32::MAX));
+    let attempt = u32::try_from(attempt).unwrap_or(1);
+    let span = trace::processing(consumer.queue.name, &message, attempt);
+    let work = work_on(&consumer, &channel, &message, attempt, &*handler, &span);
+    span.run(work.instrument(log_span(&span.place()))).await;
+}
+
+async fn work_on<H, F>(
+    consumer: &Consumer,
+    channel: &Channel,
+    message: &lapin::message::Delivery,
+    attempt: u32,
+    handler: &H,
+    span: &Span,
+) where
+    H: Fn(Delivery) -> F,
+    F: Future<Output = Outcome>,
+{
     let queue = consumer.queue.name;
     let (started, in_flight) = (Instant::now(), consumer.metrics.in_flight.with_label_values(&[queue]));
     in_flight.inc();
-    let attempt = header(&message.properties, "x-kcidb-attempt").unwrap_or(1).clamp(1, i64::from(u32::MAX));
-    let attempt = u32::try_from(attempt).unwrap_or(1);
-    let outcome = judge(&consumer, &message, attempt, &*handler).await;
+    let outcome = judge(consumer, message, attempt, handler, span).await;
+    trace::ended(span, outcome.as_ref());
     let (word, reason) = match &outcome {
         Some(Outcome::Done) => ("done", ""),
         Some(Outcome::Retry(reason, _)) => ("retry", reason.as_str()),
@@ -155,7 +177,7 @@ where
     };
     consumer.metrics.messages.with_label_values(&[queue, word, reason]).inc();
     consumer.metrics.duration.with_label_values(&[queue]).observe(started.elapsed().as_secs_f64());
-    if let Err(error) = settle(&consumer, &channel, &message, attempt, outcome).await {
+    if let Err(error) = settle(consumer, channel, message, attempt, outcome).await {
         tracing::warn!(queue, %error, "a message could not be settled; the broker delivers it again");
     }
     in_flight.dec();
@@ -167,6 +189,7 @@ async fn judge<H, F>(
     message: &lapin::message::Delivery,
     attempt: u32,
     handler: &H,
+    span: &Span,
 ) -> Option<Outcome>
 where
     H: Fn(Delivery) -> F,
@@ -184,6 +207,7 @@ where
     };
     let waited = (Utc::now() - event.time).to_std().unwrap_or_default();
     consumer.metrics.wait.with_label_values(&[consumer.queue.name]).observe(waited.as_secs_f64());
+    trace::received(span, &event, waited);
     AssertUnwindSafe(handler(Delivery { event, attempt })).catch_unwind().await.ok()
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use telemetry::traces::Place;
 
 use crate::{reason::Reason, v1};
 
@@ -23,7 +24,7 @@ pub struct Event {
     pub time: DateTime<Utc>,
     /// The lab or system that the submission or object is of.
     pub origin: String,
-    /// W3C trace context at creation.
+    /// W3C trace context at creation: of the span in which the event was made.
     pub traceparent: Option<String>,
     /// What happened.
     pub data: Data,
@@ -79,6 +80,23 @@ events! {
     IncidentOpened = "incident.opened" / "incident".incident_id,
 }
 
+impl Data {
+    /// The submission that this is about, or that it follows from, if that is known.
+    pub(crate) fn submission_id(&self) -> Option<&str> {
+        match self {
+            Self::SubmissionReceived(data) => Some(&data.submission_id),
+            Self::SubmissionIngested(data) => Some(&data.submission_id),
+            Self::SubmissionRejected(data) => Some(&data.submission_id),
+            Self::SubmissionRetrying(data) => Some(&data.submission_id),
+            Self::SubmissionDead(data) => Some(&data.submission_id),
+            Self::BuildFailed(data) => Some(&data.submission_id),
+            Self::TestFailed(data) => Some(&data.submission_id),
+            Self::LogAnalyzed(data) => data.submission_id.as_deref(),
+            Self::LogRequested(_) | Self::IssueOpened(_) | Self::IncidentOpened(_) => None,
+        }
+    }
+}
+
 /// A message that is no event of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum MalformedEvent {
@@ -126,7 +144,7 @@ impl Event {
             source: format!("/kcidb/{service}"),
             time: Utc::now(),
             origin: origin.into(),
-            traceparent: None,
+            traceparent: Place::current().traceparent,
             data: data.into(),
         }
     }

@@ -15,6 +15,7 @@ mod operate;
 mod publish;
 mod reason;
 pub mod topology;
+mod trace;
 
 pub use config::Options;
 pub use consume::{Consumer, Delivery, Outcome, consume};

@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lapin::{
-    BasicProperties, Channel, Confirmation,
-    options::BasicPublishOptions,
-    types::{AMQPValue, FieldTable, ShortString},
-};
+use lapin::{BasicProperties, Channel, Confirmation, options::BasicPublishOptions, types::ShortString};
+use telemetry::{names, traces::Span};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Options, PublishMetrics, connect, event::CONTENT_TYPE, topology};
+use crate::{Event, Options, PublishMetrics, connect, event::CONTENT_TYPE, topology, trace};
 
 /// No confirm after this long counts as a failure; the message may arrive all the same, and may then come twice.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,21 +83,22 @@ impl Publisher {
     /// When the confirm did not come; nothing is known then, and publishing again is right.
     pub async fn publish(&self, event: &Event) -> Result<(), PublishError> {
         let started = Instant::now();
-        let result = self.try_publish(event).await;
+        let span = trace::sending(event);
+        let result = span.run(self.try_publish(event, &span)).await;
         let outcome = result.as_ref().map_or_else(PublishError::outcome, |()| "confirmed");
+        if result.is_err() {
+            span.fail(outcome);
+        }
         let name = event.data.name();
         self.metrics.published.with_label_values(&[name, outcome]).inc();
         self.metrics.duration.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
         result
     }
 
-    async fn try_publish(&self, event: &Event) -> Result<(), PublishError> {
+    async fn try_publish(&self, event: &Event, span: &Span) -> Result<(), PublishError> {
         let channel = self.channel.borrow().clone().ok_or(PublishError::NotConnected)?;
         let body = event.to_json().expect("every event has a JSON form");
-        let mut headers = FieldTable::default();
-        if let Some(traceparent) = &event.traceparent {
-            headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
-        }
+        span.set(names::BODY_SIZE, i64::try_from(body.len()).unwrap_or(i64::MAX));
         let properties = BasicProperties::default()
             .with_message_id(event.id.as_str().into())
             .with_type(event.type_name().into())
@@ -108,7 +106,7 @@ impl Publisher {
             .with_timestamp(u64::try_from(event.time.timestamp()).unwrap_or_default())
             .with_content_type(CONTENT_TYPE.into())
             .with_delivery_mode(2)
-            .with_headers(headers);
+            .with_headers(trace::headers(span, event));
         confirmed(&channel, topology::EVENTS, &event.routing_key(), &body, properties).await
     }
 

@@ -3,7 +3,9 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{Traces, traces};
 
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,13 +41,13 @@ pub struct FilterError {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Sets up the process's logs; call once, before anything is logged.
+/// Sets up the process's logs, and makes the spans of its traces; call once, before anything is logged.
 ///
 /// # Errors
 /// When the filter is malformed.
-pub fn init(options: &Options) -> Result<(), FilterError> {
+pub fn init(options: &Options, traces: &Traces) -> Result<(), FilterError> {
     // The broker client logs each lost connection itself; our own lines say it in our words.
-    let filter = EnvFilter::try_new(format!("lapin=off,{}", options.log))
+    let filter = EnvFilter::try_new(format!("lapin=off,{}=off,{}", traces::TARGET, options.log))
         .map_err(|source| FilterError { filter: options.log.clone(), source })?;
     let terminal = std::io::stderr().is_terminal();
     let json = match options.log_format {
@@ -53,13 +55,14 @@ pub fn init(options: &Options) -> Result<(), FilterError> {
         Format::Human => false,
         Format::Json => true,
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(traces.layer());
     if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
-        registry.with(layer.with_writer(std::io::stderr)).init();
+        registry.with(layer.with_writer(std::io::stderr).with_filter(filter)).init();
     } else {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-        registry.with(fmt::layer().with_ansi(colours).with_target(false).with_writer(std::io::stderr)).init();
+        let layer = fmt::layer().with_ansi(colours).with_target(false);
+        registry.with(layer.with_writer(std::io::stderr).with_filter(filter)).init();
     }
     Ok(())
 }
