@@ -258,7 +258,7 @@ impl Span {
         let span = Self::start(name, kind);
         if span.is_on() {
             let set = span.0.set_parent(parent.context());
-            debug_assert!(set.is_ok(), "the span has just been made");
+            debug_assert!(set.is_ok(), "the span has just been made, for the collector: {set:?}");
         }
         span
     }
