@@ -9,14 +9,6 @@ LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernete
           "app.kubernetes.io/managed-by", "helm.sh/chart"}
 # Variables that are no options of the program: standard ones, and those of the chart's other containers.
 OTHER = re.compile(r"OTEL_|POSTGRES_|PGDATA$|RABBITMQ_|GATEWAY_URL$|KCIDB_EXTRA$")
-# Options of a service or command whose sources may not be there yet.
-AWAITED = {
-    "KCIDB_LOGSPEC_ADMIN", "KCIDB_LOGSPEC_CONFIG", "KCIDB_LOGSPEC_PREFETCH", "KCIDB_LOGSPEC_ANALYSES",
-    "KCIDB_LOGSPEC_ISSUE_AGE", "KCIDB_DRY_RUN", "KCIDB_LOG_CACHE", "KCIDB_LOG_CACHE_SIZE", "KCIDB_LOG_BYTES",
-    "KCIDB_LOG_TEXT_BYTES", "KCIDB_LOG_CONNECT_TIMEOUT", "KCIDB_LOG_SILENCE_TIMEOUT", "KCIDB_LOG_TIMEOUT",
-    "KCIDB_LOG_PER_HOST", "KCIDB_LOG_REDIRECTS", "KCIDB_LOG_FAILURE_MEMORY", "KCIDB_LOG_ALLOW",
-    "KCIDB_LOG_SWEEP_EVERY", "KCIDB_LOG_SWEEP_AGE", "KCIDB_LOG_SWEEP_BACK", "KCIDB_LOG_GONE_PAUSE",
-}
 
 
 def pods(docs):
@@ -163,7 +155,7 @@ def spread(docs):
 
 
 def unknown_variables(variables):
-    known = sources(r'env = "([A-Z_]+)"') | AWAITED
+    known = sources(r'env = "([A-Z_]+)"')
     return [f"{name} is no option of the program" for name in sorted(variables) if name not in known and not OTHER.match(name)]
 
 

@@ -248,6 +248,8 @@ impl Loader {
         let id = follow.submission_id.as_str();
         let (origin, size) = (follow.origin.as_str(), follow.size_bytes);
         let duration_ms = u64::try_from(follow.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let label = self.metrics.origins.label(origin);
+        let label = label.as_str();
         match &follow.verdict {
             Verdict::Ingested { counts, .. } => {
                 tracing::info!(
@@ -258,10 +260,10 @@ impl Loader {
                     objects = counts.total(),
                     "ingested"
                 );
-                self.metrics.submissions.with_label_values(&["ingested", ""]).inc();
+                self.metrics.submissions.with_label_values(&[label, "ingested", ""]).inc();
                 self.metrics.ingestions.inc();
                 let count = |kind, count: usize| {
-                    self.metrics.objects.with_label_values(&[kind, origin]).inc_by(count as u64);
+                    self.metrics.objects.with_label_values(&[kind, label]).inc_by(count as u64);
                 };
                 count("checkout", counts.checkouts);
                 count("build", counts.builds);
@@ -270,7 +272,7 @@ impl Loader {
                 count("incident", counts.incidents);
                 if let Some(received_at) = follow.received_at {
                     let waited = (Utc::now() - received_at).to_std().unwrap_or_default();
-                    self.metrics.end_to_end.with_label_values(&[origin]).observe(waited.as_secs_f64());
+                    self.metrics.end_to_end.with_label_values(&[label]).observe(waited.as_secs_f64());
                 }
             }
             Verdict::Rejected(refused) => {
@@ -282,9 +284,9 @@ impl Loader {
                     "rejected: {}",
                     refused.sentence
                 );
-                self.metrics.submissions.with_label_values(&["rejected", refused.code]).inc();
+                self.metrics.submissions.with_label_values(&[label, "rejected", refused.code]).inc();
                 for fault in &refused.faults {
-                    self.metrics.faults.with_label_values(&[fault.code]).inc();
+                    self.metrics.faults.with_label_values(&[label, fault.code]).inc();
                 }
             }
         }

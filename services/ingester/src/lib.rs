@@ -72,7 +72,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
             .map_err(|source| Error::Admin { address: config.options.ingester_admin, source })?;
 
     let spool = spool::Spool::open(&config.spool)?;
-    let pool = db::Pool::new(&config.database)?;
+    let pool = db::Pool::measured(&config.database, metrics.database.clone())?;
     probes(&health, &spool, &pool, &shutdown);
 
     // The publisher outlives the shutdown signal: what is in hand still has to be announced.

@@ -66,7 +66,9 @@ impl Loader {
         // A batch is of no one trace: it links to those of all its submissions.
         let span = Span::start(names::LOAD_BATCH, Kind::Internal);
         span.set(names::BATCH_COUNT, i64::try_from(works.len()).unwrap_or(i64::MAX));
-        works.iter().for_each(|work| span.link(&work.place));
+        for work in &works {
+            span.link(&work.place);
+        }
         span.run(self.load_all(works)).await;
     }
 

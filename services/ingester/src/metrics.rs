@@ -1,23 +1,29 @@
 //! Every metric of the ingester.
 
+use std::sync::Arc;
+
 use events::{ConsumeMetrics, PublishMetrics};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
-use telemetry::metrics::{SECONDS, counter, counters, histograms};
+use telemetry::metrics::{Origins, SECONDS, counter, counters, histograms};
 
 /// Every metric of the ingester.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
+    /// Connections and statements.
+    pub(crate) database: db::Metrics,
     /// The queue of submissions.
     pub(crate) consume: ConsumeMetrics,
     /// What is announced.
     pub(crate) publish: PublishMetrics,
-    /// Submissions finished, by outcome (ingested, rejected) and reason.
+    /// The origins that have metrics of their own.
+    pub(crate) origins: Arc<Origins>,
+    /// Submissions finished, by origin, outcome (ingested, rejected) and reason.
     pub(crate) submissions: IntCounterVec,
     /// The same, as existing dashboards read it: submissions loaded.
     pub(crate) ingestions: IntCounter,
     /// Objects loaded, by kind and origin.
     pub(crate) objects: IntCounterVec,
-    /// Faults of rejected documents, by code.
+    /// Faults of rejected documents, by origin and code.
     pub(crate) faults: IntCounterVec,
     /// Seconds from the gateway's answer to the commit.
     pub(crate) end_to_end: HistogramVec,
@@ -32,13 +38,15 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         Self {
+            database: db::Metrics::new(registry),
             consume: ConsumeMetrics::new(registry),
             publish: PublishMetrics::new(registry),
+            origins: Arc::default(),
             submissions: counters(
                 registry,
                 "kcidb_submissions_finished_total",
-                "Submissions finished, by outcome and reason",
-                &["outcome", "reason"],
+                "Submissions finished, by origin, outcome and reason",
+                &["origin", "outcome", "reason"],
             ),
             ingestions: counter(registry, "kcidb_ingestions_total", "Total number of submissions loaded"),
             objects: counters(
@@ -47,7 +55,12 @@ impl Metrics {
                 "Objects loaded, by kind and origin of the submission",
                 &["kind", "origin"],
             ),
-            faults: counters(registry, "kcidb_schema_faults_total", "Faults of rejected documents, by rule", &["rule"]),
+            faults: counters(
+                registry,
+                "kcidb_schema_faults_total",
+                "Faults of rejected documents, by origin and rule",
+                &["origin", "rule"],
+            ),
             end_to_end: histograms(
                 registry,
                 "kcidb_submission_end_to_end_seconds",

@@ -92,7 +92,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let metrics = Metrics::new(&registry);
     let selection = Selection::load(config.options.logspec_config.as_deref())?;
     let looker = look::Looker::new(&config.options.fetch, config.options.logspec_analyses, metrics.clone())?;
-    let pool = db::Pool::new(&config.database)?;
+    let pool = db::Pool::measured(&config.database, metrics.database.clone())?;
     let health = Health::new();
     let checks = [health.check("broker"), health.check("broker-catchup")];
     let address = config.options.logspec_admin;

@@ -7,6 +7,8 @@ use telemetry::metrics::{BYTES, SECONDS, counter, counters, histograms};
 /// Every metric of the log worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
+    /// Connections and statements.
+    pub(crate) database: db::Metrics,
     /// The queues of failed nodes and of requests.
     pub(crate) consume: ConsumeMetrics,
     /// What is announced.
@@ -38,6 +40,7 @@ impl Metrics {
         let histogram =
             |name, help, buckets| histograms(registry, name, help, &[], buckets).with_label_values::<&str>(&[]);
         Self {
+            database: db::Metrics::new(registry),
             consume: ConsumeMetrics::new(registry),
             publish: PublishMetrics::new(registry),
             fetches: counters(

@@ -70,7 +70,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         .await
         .map_err(|source| Error::Bind { option: "--status-admin (KCIDB_STATUS_ADMIN)", address, source })?;
     let spool = spool::Spool::open(&config.spool)?;
-    let pool = db::Pool::new(&config.database)?;
+    let pool = db::Pool::measured(&config.database, metrics.database.clone())?;
     probes(&health, &spool, &pool, &shutdown);
     health.beat_with_runtime(shutdown.clone());
 

@@ -7,6 +7,8 @@ use telemetry::metrics::{SECONDS, counters, histograms};
 /// Every metric of the status service.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
+    /// Connections and statements.
+    pub(crate) database: db::Metrics,
     /// The ledger's consumer.
     pub(crate) consume: ConsumeMetrics,
     /// Questions answered, by route and status code.
@@ -20,6 +22,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         Self {
+            database: db::Metrics::new(registry),
             consume: ConsumeMetrics::new(registry),
             requests: counters(
                 registry,

@@ -3,16 +3,19 @@
 //! Nothing here opens a connection before it is asked for one, so a service starts while the database is away; every
 //! connection that broke is replaced by the next [`Pool::get`].
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use diesel::ConnectionError;
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection as _,
+    AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _,
     pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool},
 };
 use futures::FutureExt as _;
 
-use crate::{Error, Options, check, target::Target};
+use crate::{Error, Metrics, Options, check, target::Target};
 
 /// A pool of connections; clones share it.
 #[derive(Clone)]
@@ -20,6 +23,7 @@ pub struct Pool {
     connections: deadpool::Pool<AsyncPgConnection>,
     address: String,
     patience: Duration,
+    metrics: Option<Metrics>,
 }
 
 /// A connection of the pool; it goes back when dropped.
@@ -40,21 +44,52 @@ impl Pool {
     /// # Errors
     /// When the options are wrong.
     pub fn new(options: &Options) -> Result<Self, Error> {
+        Self::build(options, None)
+    }
+
+    /// The same, which counts what it does.
+    ///
+    /// # Errors
+    /// When the options are wrong.
+    pub fn measured(options: &Options, metrics: Metrics) -> Result<Self, Error> {
+        Self::build(options, Some(metrics))
+    }
+
+    fn build(options: &Options, metrics: Option<Metrics>) -> Result<Self, Error> {
         let target = options.target()?;
         let address = target.to_string();
         let settings = settings(options.database_statement_timeout, options.database_lock_timeout);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
+        let counted = metrics.as_ref().map(Metrics::statements);
         config.custom_setup = Box::new(move |_| {
-            let (target, settings) = (target.clone(), settings.clone());
-            async move { open(&target, &settings).await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }.boxed()
+            let (target, settings, counted) = (target.clone(), settings.clone(), counted.clone());
+            let opened = async move {
+                let mut connection = open(&target, &settings).await?;
+                if let Some(statements) = counted {
+                    connection.set_instrumentation(statements.stopwatch());
+                }
+                Ok(connection)
+            };
+            opened
+                .map(|opened: Result<_, Error>| {
+                    opened.map_err(|error| ConnectionError::BadConnection(error.to_string()))
+                })
+                .boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let connections = deadpool::Pool::builder(manager)
             .max_size(options.database_connections.max(1))
             .build()
             .map_err(|error| Error::setup(error.to_string()))?;
-        Ok(Self { connections, address, patience: options.database_connect_timeout })
+        if let Some(metrics) = &metrics {
+            let connections = connections.clone();
+            metrics.watch_pool(move || {
+                let status = connections.status();
+                (status.max_size, status.size.saturating_sub(status.available))
+            });
+        }
+        Ok(Self { connections, address, patience: options.database_connect_timeout, metrics })
     }
 
     /// A connection, new or used before.
@@ -62,7 +97,12 @@ impl Pool {
     /// # Errors
     /// [`Error::Outage`] when the database cannot be reached, or every connection is busy for too long.
     pub async fn get(&self) -> Result<Connection, Error> {
-        match tokio::time::timeout(self.patience, self.connections.get()).await {
+        let started = Instant::now();
+        let connection = tokio::time::timeout(self.patience, self.connections.get()).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.wait.observe(started.elapsed().as_secs_f64());
+        }
+        match connection {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(Error::Outage {
                 message: format!("{}: {}", self.address, crate::error::chain(&error)),

@@ -55,14 +55,16 @@ pub fn init(options: &Options, traces: &Traces) -> Result<(), FilterError> {
         Format::Human => false,
         Format::Json => true,
     };
-    let registry = tracing_subscriber::registry().with(traces.layer());
-    if json {
+    let lines = if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
-        registry.with(layer.with_writer(std::io::stderr).with_filter(filter)).init();
+        layer.with_writer(std::io::stderr).with_filter(filter).boxed()
     } else {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none();
         let layer = fmt::layer().with_ansi(colours).with_target(false);
-        registry.with(layer.with_writer(std::io::stderr).with_filter(filter)).init();
-    }
+        layer.with_writer(std::io::stderr).with_filter(filter).boxed()
+    };
+    // A list, not an optional layer, which would have every span made that the logs leave out.
+    let layers: Vec<_> = traces.layer().into_iter().chain([lines]).collect();
+    tracing_subscriber::registry().with(layers).init();
     Ok(())
 }

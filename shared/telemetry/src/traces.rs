@@ -34,7 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[group(skip)]
 #[command(next_help_heading = "Traces")]
 pub struct Options {
-    /// The collector that traces are sent to (OTLP over gRPC, `http://HOST:4317`); none are made without it.
+    /// The collector that traces are sent to (OTLP over gRPC, such as `http://HOST:4317`); none are made without it.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, value_name = "URL", hide_short_help = true)]
     pub otlp_endpoint: Option<String>,
     /// Which part of the submissions is traced, from 0 to 1.
@@ -258,7 +258,7 @@ impl Span {
         let span = Self::start(name, kind);
         if span.is_on() {
             let set = span.0.set_parent(parent.context());
-            debug_assert!(set.is_ok(), "the span has just been made");
+            debug_assert!(set.is_ok(), "the span has just been made, for the collector: {set:?}");
         }
         span
     }
