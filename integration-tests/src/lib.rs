@@ -6,5 +6,6 @@ mod system;
 mod tables;
 
 pub use conformance::{conformance, corpus, unpack_json_lines, without_order_dependent};
-pub use system::{System, document, free_port};
+pub use stack::free_port;
+pub use system::{System, document};
 pub use tables::{TABLES, rows, rows_without_timestamps};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, LazyLock},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use stack::Stack;
+use stack::{Stack, free_port};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -41,12 +41,6 @@ impl Drop for System {
             let _ = child.wait();
         }
     }
-}
-
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A small document of the newest version with so many tests, whose ids start with `prefix`.

@@ -7,6 +7,10 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use rand::Rng as _;
@@ -139,11 +143,14 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(Error::file("write", path))
 }
 
-/// A port that is free at the moment, below those that the system gives to outgoing connections.
-pub(crate) fn free_port() -> u16 {
-    let mut random = rand::rng();
+/// A port that is free at the moment, below those that the system gives to outgoing connections; a process
+/// gets each only once in twelve thousand.
+pub fn free_port() -> u16 {
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::rng().random_range(PORTS)));
     loop {
-        let port = random.random_range(20_000..32_000);
+        let port = PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).expect("all of them are ports");
         if is_free(port) {
             return port;
         }

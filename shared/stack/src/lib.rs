@@ -32,7 +32,7 @@ use std::{
 
 pub use crate::{
     error::Error,
-    folder::holder,
+    folder::{free_port, holder},
     install::{install, missing},
     management::definitions,
     servers::{Login, Servers},
