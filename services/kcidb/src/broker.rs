@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use events::topology::{DEAD, EVENTS, QUEUES, Queue, ROOMS};
+use events::topology::{DEAD, EVENTS, QUEUES, Queue};
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 use reqwest::{Client, Method, StatusCode, Url};
@@ -112,8 +112,7 @@ impl Broker {
     }
 
     async fn compare_queue(&self, queue: Queue, foreign: &[&Value], faults: &mut Vec<String>) -> anyhow::Result<()> {
-        let rooms = (1..).take(ROOMS.len()).map(|attempt| queue.room(attempt));
-        for name in std::iter::once(queue.name.to_owned()).chain(rooms).chain([queue.dead()]) {
+        for name in queue.names() {
             match self.get(&["queues", &self.vhost, &name]).await? {
                 None => faults.push(format!("the queue {name} is missing")),
                 Some(there) if there["type"] != "quorum" => {

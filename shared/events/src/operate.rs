@@ -12,7 +12,7 @@ use lapin::{
 
 use crate::{
     Options, PublishError, connect, publish,
-    topology::{QUEUES, Queue, ROOMS},
+    topology::{QUEUES, Queue},
 };
 
 /// The headers that say how often a message was tried; a message that is sent back starts over.
@@ -60,8 +60,7 @@ pub async fn depths(options: &Options) -> Result<Vec<Depth>, OperateError> {
     let (connection, channel) = open(options).await?;
     let mut depths = Vec::new();
     for queue in QUEUES {
-        let rooms = (1..).take(ROOMS.len()).map(|attempt| queue.room(attempt));
-        for name in std::iter::once(queue.name.to_owned()).chain(rooms).chain([queue.dead()]) {
+        for name in queue.names() {
             depths.push(state(&channel, &name).await?);
         }
     }

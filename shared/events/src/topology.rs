@@ -51,6 +51,12 @@ impl Queue {
         format!("{}.retry.{}", self.name, room(attempt).0)
     }
 
+    /// The names of the queue itself, of its waiting rooms, and of its dead letters.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let rooms = (1..).take(ROOMS.len()).map(|attempt| self.room(attempt));
+        std::iter::once(self.name.to_owned()).chain(rooms).chain([self.dead()])
+    }
+
     /// How long a message waits there.
     pub fn pause(&self, attempt: u32) -> Duration {
         Duration::from_secs(room(attempt).1)
@@ -74,14 +80,12 @@ pub(crate) async fn declare(channel: &Channel) -> lapin::Result<()> {
     channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
     channel.exchange_declare(DEAD.into(), ExchangeKind::Direct, durable, FieldTable::default()).await?;
     for queue in QUEUES {
-        declare_queue(channel, queue.name).await?;
+        for name in queue.names() {
+            declare_queue(channel, &name).await?;
+        }
         for binding in queue.bindings {
             bind(channel, queue.name, EVENTS, binding).await?;
         }
-        for attempt in 1..=ROOMS.len() {
-            declare_queue(channel, &queue.room(u32::try_from(attempt).unwrap_or(u32::MAX))).await?;
-        }
-        declare_queue(channel, &queue.dead()).await?;
         bind(channel, &queue.dead(), DEAD, queue.name).await?;
     }
     Ok(())
