@@ -3,7 +3,6 @@
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use telemetry::traces::Place;
 
 use crate::{reason::Reason, v1};
 
@@ -137,18 +136,6 @@ struct Envelope {
 }
 
 impl Event {
-    /// A new event that happens now. `service` is the publishing service's name, such as `gateway`.
-    pub fn new(service: &str, origin: impl Into<String>, data: impl Into<Data>) -> Self {
-        Self {
-            id: ulid::Ulid::new().to_string(),
-            source: format!("/kcidb/{service}"),
-            time: Utc::now(),
-            origin: origin.into(),
-            traceparent: Place::current().traceparent,
-            data: data.into(),
-        }
-    }
-
     /// The same event with an id that depends on `key` alone, so that a repetition after a crash is recognisable.
     #[must_use]
     pub fn with_id(mut self, key: String) -> Self {

@@ -10,6 +10,7 @@ mod config;
 mod connect;
 mod consume;
 mod event;
+mod make;
 mod metrics;
 mod operate;
 mod publish;
