@@ -111,16 +111,20 @@ fn measure() {
         "{:>9} {:>5} {:>8} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>6} {:>6}",
         "bytes", "conns", "POST/s", "MB/s", "p50 ms", "p99 ms", "user ms", "sys ms", "disk/s", "ratio", "RSS MB"
     );
+    // Small files stay until the end: ext4 searches long for a new inode while thousands were deleted in the last seconds.
+    let mut kept = Vec::new();
     for (bytes, connections) in ROWS {
-        let spool = tempfile::tempdir_in(&parent).expect("a folder");
-        let gateway = Gateway::start(spool.path());
+        let folder = tempfile::tempdir_in(&parent).expect("a folder");
+        let spool = folder.path().join("spool");
+        std::fs::create_dir(&spool).expect("a folder");
+        let gateway = Gateway::start(&spool);
         let request: Arc<[u8]> = request(bytes).into();
         let (mut latencies, mut disk_files) = (Vec::new(), 0);
         // In turns, because what a disk can do changes from one second to the next.
         let turn = Duration::from_secs_f64(seconds / f64::from(TURNS));
-        for _ in 0..TURNS {
+        for number in 0..TURNS {
             latencies.extend(runtime.block_on(load(gateway.address, request.clone(), connections, turn)));
-            disk_files += disk(&parent, bytes, connections, turn);
+            disk_files += disk(&folder.path().join(number.to_string()), bytes, connections, turn);
         }
         latencies.sort_unstable();
         let number = |value: usize| f64::from(u32::try_from(value).expect("a small number"));
@@ -137,6 +141,9 @@ fn measure() {
             rate / disk_rate,
             gateway.peak_mib(),
         );
+        if bytes < 1_000_000 {
+            kept.push(folder);
+        }
     }
 }
 
@@ -197,10 +204,10 @@ async fn load(address: SocketAddr, request: Arc<[u8]>, connections: usize, time:
     all
 }
 
-/// Files made durable in that time by so many writers, each on its own.
-fn disk(parent: &Path, bytes: usize, writers: usize, time: Duration) -> u32 {
-    let folder = tempfile::tempdir_in(parent).expect("a folder");
-    let (root, content) = (folder.path(), vec![b'x'; bytes]);
+/// Files made durable in that time in a new folder by so many writers, each on its own.
+fn disk(root: &Path, bytes: usize, writers: usize, time: Duration) -> u32 {
+    std::fs::create_dir(root).expect("a folder");
+    let content = vec![b'x'; bytes];
     let end = Instant::now() + time;
     let write = |writer: usize| {
         let mut count = 0_u32;
