@@ -29,6 +29,7 @@ const BUILD_LOG: &str = "  CC a/b.o\na/b.c:1:2: error: expected ';'\nmake: *** [
 const HOST: &str = "127.0.0.2";
 /// Where clients of the tests are in their traces.
 const CLIENT_SPAN: &str = "b7ad6b7169203331";
+const CLIENT_STATE: &str = "lab=run-7";
 /// The text between the lines of this kind is the tree.
 const FENCE: &str = "```";
 
@@ -131,6 +132,7 @@ async fn submit(system: &System, trace: &str, body: String) -> (String, String) 
         .post(format!("http://{}/submit", system.gateway_address()))
         .bearer_auth(system.token())
         .header("traceparent", format!("00-{trace}-{CLIENT_SPAN}-00"))
+        .header("tracestate", CLIENT_STATE)
         .body(body);
     let response = request.send().await.expect("an answer");
     let told = response.headers()["traceparent"].to_str().expect("text").to_owned();
@@ -199,6 +201,7 @@ fn check(collector: &Collector, trace: &str, id: &str, told: &str) {
     for (what, kind) in &chain {
         let span = the(&spans, what);
         assert_eq!((hex(&span.parent_span_id), span.kind), (parent, *kind), "{what}");
+        assert_eq!(span.trace_state, CLIENT_STATE, "{what}");
         parent = hex(&span.span_id);
         if *what != "commit findings" {
             assert_eq!(attribute(span, "submission.id").as_deref(), Some(id), "{what}");

@@ -192,7 +192,9 @@ fn announce(gateway: &Gateway, claims: &Claims, stored: &Stored, headers: &Heade
             sha256: stored.sha256.clone(),
         },
     );
-    event.traceparent = event.traceparent.or_else(|| place(headers).traceparent);
+    if event.traceparent.is_none() {
+        event = event.at(place(headers));
+    }
     gateway.outbox.announce(event);
     tracing::info!(
         submission.id = %stored.id,

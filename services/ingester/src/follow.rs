@@ -180,9 +180,7 @@ impl Follow {
             }
         };
         if self.place.traceparent.is_some() {
-            for event in &mut events {
-                event.traceparent.clone_from(&self.place.traceparent);
-            }
+            events = events.into_iter().map(|event| event.at(self.place.clone())).collect();
         }
         events
     }

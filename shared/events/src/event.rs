@@ -25,6 +25,8 @@ pub struct Event {
     pub origin: String,
     /// W3C trace context at creation: of the span in which the event was made.
     pub traceparent: Option<String>,
+    /// What other systems want to have carried along with it.
+    pub tracestate: Option<String>,
     /// What happened.
     pub data: Data,
 }
@@ -132,6 +134,8 @@ struct Envelope {
     origin: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    tracestate: Option<String>,
     data: Box<RawValue>,
 }
 
@@ -173,6 +177,7 @@ impl Event {
             datacontenttype: "application/json".into(),
             origin: self.origin.clone(),
             traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
             data: self.data.to_raw()?,
         })
     }
@@ -195,6 +200,7 @@ impl Event {
             time,
             origin: envelope.origin,
             traceparent: envelope.traceparent,
+            tracestate: envelope.tracestate,
             data,
         })
     }

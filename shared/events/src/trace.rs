@@ -18,7 +18,7 @@ const HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 /// The span of publishing an event: part of what happens now, unless the event is of another trace.
 pub(crate) fn sending(event: &Event) -> Span {
-    let (made, current) = (Place::from(event.traceparent.clone()), Place::current());
+    let (made, current) = (event.place(), Place::current());
     let parent = if made.traceparent.is_none() || current.is_in_trace_of(&made) { current } else { made };
     let span = Span::follow(&parent, &format!("{} {}", names::SEND, topology::EVENTS), Kind::Producer);
     if span.is_on() {
@@ -33,7 +33,7 @@ pub(crate) fn sending(event: &Event) -> Span {
 
 /// The headers of a message that is sent in this span; those of the event when traces are off.
 pub(crate) fn headers(span: &Span, event: &Event) -> FieldTable {
-    let place = if span.is_on() { span.place() } else { event.traceparent.clone().into() };
+    let place = if span.is_on() { span.place() } else { event.place() };
     let mut table = FieldTable::default();
     for (name, value) in HEADERS.into_iter().zip([place.traceparent, place.tracestate]) {
         if let Some(value) = value {
@@ -103,12 +103,14 @@ mod tests {
 
     #[test]
     fn without_traces_the_context_of_the_client_goes_along() {
-        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let mut event = Event::new("gateway", "lab", SubmissionReceived::default());
-        event.traceparent = Some(given.to_owned());
+        let given = Place {
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            tracestate: Some("lab=1".to_owned()),
+        };
+        let event = Event::new("gateway", "lab", SubmissionReceived::default()).at(given.clone());
         let headers = headers(&sending(&event), &event);
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(place(&properties), Place::from(Some(given.to_owned())));
+        assert_eq!(place(&properties), given);
         assert_eq!(place(&BasicProperties::default()), Place::default());
     }
 }

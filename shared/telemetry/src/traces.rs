@@ -189,12 +189,6 @@ impl Place {
     }
 }
 
-impl From<Option<String>> for Place {
-    fn from(traceparent: Option<String>) -> Self {
-        Self { traceparent, tracestate: None }
-    }
-}
-
 impl Extractor for Place {
     fn get(&self, key: &str) -> Option<&str> {
         match key {
@@ -318,7 +312,7 @@ mod tests {
     const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
     fn place(traceparent: &str) -> Place {
-        Some(traceparent.to_owned()).into()
+        Place { traceparent: Some(traceparent.to_owned()), tracestate: None }
     }
 
     fn decision(ratio: f64, parent: &str, kind: &SpanKind) -> SamplingDecision {
