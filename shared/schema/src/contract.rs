@@ -70,6 +70,19 @@ impl Contract {
         self.kinds.get(kind).is_some_and(|fields| fields.contains_key(field))
     }
 
+    /// The kind of object in a field.
+    pub(crate) fn part(&self, kind: &str, field: &str) -> Option<&str> {
+        let rule = self.kinds.get(kind)?.get(field)?.trim_end_matches('!');
+        self.kinds.contains_key(rule).then_some(rule)
+    }
+
+    /// The kind of object in the list in a field.
+    pub(crate) fn element(&self, kind: &str, field: &str) -> Option<&str> {
+        let rule = self.kinds.get(kind)?.get(field)?.trim_end_matches('!');
+        let rule = rule.strip_prefix('[')?.strip_suffix(']')?;
+        self.kinds.contains_key(rule).then_some(rule)
+    }
+
     /// The string class of a field, when it has one.
     pub(crate) fn class(&self, kind: &str, field: &str) -> Option<&'static Class> {
         Class::find(self.kinds.get(kind)?.get(field)?.trim_end_matches('!'))

@@ -22,8 +22,8 @@ use std::io;
 
 /// Nothing in an object is nested deeper than this, free objects apart.
 const LEVELS: u32 = 3;
-/// A list or a text in a field that is longer than this, in bytes, needs care with memory: a list is judged in pieces of so
-/// many elements.
+/// A value in a field that is longer than this, in bytes, needs care with memory: a list is judged in pieces of so many
+/// elements, an object by itself.
 const LONG: usize = 64 << 10;
 const PIECE: usize = 500;
 /// Longest value shown, in bytes.
@@ -33,13 +33,30 @@ const NAMED: usize = 5;
 
 /// Judges an object of a list by the contract of a version; `pointer` is where it stands.
 pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, pointer: &str, faults: &mut Faults) {
+    let id = members.text("id").map(|id| cut(&id));
+    object_of(id.as_ref(), contract, kind, members, pointer, faults);
+}
+
+/// Judges an object that is or belongs to the object of a list with this id.
+fn object_of(
+    id: Option<&String>,
+    contract: &Contract,
+    kind: &str,
+    members: &Members<'_>,
+    pointer: &str,
+    faults: &mut Faults,
+) {
     let mut object = Map::new();
-    let (mut long_lists, mut long_texts) = (Vec::new(), Vec::new());
+    let (mut long_lists, mut long_texts, mut long_parts) = (Vec::new(), Vec::new(), Vec::new());
     for (name, text) in &members.0 {
         let value = match contract.has(kind, name) {
             true if name == "misc" => outline(text),
             true if text.len() > LONG && text.starts_with('[') => {
                 long_lists.push((name, text));
+                outline(text)
+            }
+            true if text.len() > LONG && text.starts_with('{') => {
+                long_parts.extend(contract.part(kind, name).map(|part| (name, part, text)));
                 outline(text)
             }
             true if text.len() > LONG && text.starts_with('"') => {
@@ -52,29 +69,55 @@ pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, poi
         object.insert(name.to_string(), value);
     }
     let object = Value::Object(object);
-    let id = members.text("id").map(|id| cut(&id));
-    for error in contract.validator(kind).iter_errors(&object) {
+    let is_long_part = |error: &ValidationError<'_>| {
+        let field = error.instance_path().iter().next();
+        matches!(field, Some(LocationSegment::Property(field)) if long_parts.iter().any(|(name, ..)| **name == field))
+    };
+    for error in contract.validator(kind).iter_errors(&object).filter(|error| !is_long_part(error)) {
         faults.push_with(|| {
             let mut fault = describe(contract, kind, &error, pointer, 0);
             let top = error.instance_path().iter().collect::<Vec<_>>();
             if let (Some(_), [LocationSegment::Property(name)]) = (&fault.value, top.as_slice()) {
                 fault.value = members.0.get(name.as_ref()).map(|text| cut(text));
             }
-            Fault { id: id.clone(), ..fault }
+            Fault { id: id.cloned(), ..fault }
         });
     }
     for (name, text, message) in long_texts {
         faults.push_with(|| {
             let mut pointer = pointer.to_owned();
             step(&mut pointer, name);
-            Fault { pointer, code: code::TOO_LONG, message, value: Some(cut(text)), id: id.clone() }
+            Fault { pointer, code: code::TOO_LONG, message, value: Some(cut(text)), id: id.cloned() }
         });
     }
+    let judge_part = |name: &str, index: Option<usize>, part: &str, text: &str, faults: &mut Faults| {
+        let members = Members::parse(text, |name| contract.has(part, name)).expect("it starts as an object");
+        let mut pointer = pointer.to_owned();
+        step(&mut pointer, name);
+        if let Some(index) = index {
+            step(&mut pointer, &index.to_string());
+        }
+        object_of(id, contract, part, &members, &pointer, faults);
+    };
     for (name, text) in long_lists {
-        long_list(contract, kind, name, text, |error, first| {
-            faults.push_with(|| Fault { id: id.clone(), ..describe(contract, kind, error, pointer, first) });
+        long_list(contract, kind, name, text, |found| match found {
+            Found::Error(error, first) => {
+                faults.push_with(|| Fault { id: id.cloned(), ..describe(contract, kind, error, pointer, first) });
+            }
+            Found::Part(index, part, text) => judge_part(name, Some(index), part, text, faults),
         });
     }
+    for (name, part, text) in long_parts {
+        judge_part(name, None, part, text, faults);
+    }
+}
+
+/// What there is to say about a long list.
+enum Found<'f, 'a> {
+    /// An error, and the index of the first element that was judged with it.
+    Error(&'f ValidationError<'f>, usize),
+    /// A long object of a kind, to be judged by itself, and its index.
+    Part(usize, &'a str, &'a str),
 }
 
 /// A long text as the validator needs it: where any text is right, and where [`too_long`] judges, it need not be decoded.
@@ -96,35 +139,38 @@ fn length_message(class: &Class, length: usize, longest: usize) -> String {
     format!("the text has {length} characters and may have {longest}; {}", class.advice())
 }
 
-/// Judges a long list in the field of an object piece by piece, so that its values are never all in memory. `fault` gets
-/// each error and the index of the first element that was judged with it.
-fn long_list(
-    contract: &Contract,
-    kind: &str,
-    field: &str,
-    text: &str,
-    mut fault: impl FnMut(&ValidationError<'_>, usize),
-) {
+/// Judges a long list in the field of an object piece by piece, so that its values are never all in memory.
+fn long_list<'a>(contract: &'a Contract, kind: &str, field: &str, text: &'a str, mut found: impl FnMut(Found<'_, 'a>)) {
+    let part = contract.element(kind, field);
     let (mut elements, mut first) = (Vec::new(), 0);
-    let mut judge = |elements: &mut Vec<Value>| {
+    let mut judge = |elements: &mut Vec<Value>, long: Option<(&'a str, &'a str)>| {
         let count = elements.len();
         let object = json!({field: std::mem::take(elements)});
         for error in contract.validator(kind).iter_errors(&object) {
-            // The fields that are not there have been judged already.
-            if error.instance_path().iter().next().is_some() {
-                fault(&error, first);
+            // All but the elements has been judged already.
+            if error.instance_path().iter().nth(1).is_some() {
+                found(Found::Error(&error, first));
             }
         }
         first += count;
+        if let Some((part, text)) = long {
+            found(Found::Part(first, part, text));
+            first += 1;
+        }
     };
     Cursor::new(text).list(|cursor| {
-        elements.push(value(cursor, 2));
+        let text = cursor.raw();
+        match (text.as_bytes()[0], part) {
+            (b'{', Some(part)) if text.len() > LONG => judge(&mut elements, Some((part, text))),
+            (b'{' | b'[', _) if text.len() > LONG => elements.push(outline(text)),
+            _ => elements.push(value(&mut Cursor::new(text), 2)),
+        }
         if elements.len() == PIECE {
-            judge(&mut elements);
+            judge(&mut elements, None);
         }
         Some(())
     });
-    judge(&mut elements);
+    judge(&mut elements, None);
 }
 
 /// Judges the root: its members with lists taken as empty.

@@ -149,6 +149,38 @@ fn faults_in_long_lists_have_the_right_index() {
     }
 }
 
+/// So are objects in a field, by themselves.
+#[test]
+fn faults_in_long_objects_have_the_right_place() {
+    let names = |bad: usize| {
+        (0..20_000).map(|index| if index == bad { "\"a b\"" } else { "\"a\"" }).collect::<Vec<_>>().join(",")
+    };
+    for bad in [0, 499, 500, 19_999] {
+        let text =
+            document(&format!(r#""status":7,"environment":{{"misc":[],"compatible":[{}],"more":1}}"#, names(bad)));
+        let mut found: Vec<_> =
+            faults(&text).into_iter().map(|fault| (fault.code, fault.pointer, fault.id.unwrap_or_default())).collect();
+        found.sort();
+        let id = found[0].2.clone();
+        let wanted = [
+            ("bad_compatible", format!("/tests/0/environment/compatible/{bad}")),
+            ("unknown_field", "/tests/0/environment".to_owned()),
+            ("wrong_type", "/tests/0/environment/misc".to_owned()),
+            ("wrong_type", "/tests/0/status".to_owned()),
+        ];
+        assert!(!id.is_empty());
+        assert_eq!(found, wanted.map(|(code, pointer)| (code, pointer, id.clone())));
+    }
+}
+
+/// What is wrong about a long list itself is said once.
+#[test]
+fn a_long_list_in_the_wrong_place_is_one_fault() {
+    let text = document(&format!(r#""comment":[{}]"#, vec!["1"; 50_000].join(",")));
+    let found: Vec<_> = faults(&text).into_iter().map(|fault| (fault.code, fault.pointer)).collect();
+    assert_eq!(found, [("wrong_type", "/tests/0/comment".to_owned())]);
+}
+
 #[test]
 fn remedies() {
     for (document, wanted) in [

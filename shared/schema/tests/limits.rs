@@ -1,7 +1,10 @@
 //! Hostile and huge documents: no crash, no quadratic time, bounded memory.
 
 use schema::{Document, Options, Refusal, Verdict};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 const VERSION: &str = r#""version":{"major":5,"minor":3}"#;
 
@@ -169,14 +172,43 @@ fn memory_of_a_large_document() {
     assert!(more < 64 << 20, "{} MiB more", more >> 20);
 }
 
+/// One object that the judge has to look at, with millions of values far inside of it.
+#[test]
+#[ignore = "started by `memory`"]
+fn memory_of_a_large_object() {
+    for (head, filler, tail, faults) in [
+        (r#""environment":{"compatible":["a""#, r#","a""#, "]}", 1),
+        (r#""environment":{"a":0"#, r#","a":0"#, "}", 2),
+        (r#""input_files":[{"name":"a","url":"a:/""#, r#","b":0"#, "}]", 2),
+        (r#""input_files":[{"name":"a","url":"a:/"},{"c":0"#, r#","\u0061":[{}]"#, "}]", 4),
+        (r#""input_files":[[0"#, ",0", "]]", 2),
+        (r#""input_files":{"a":[0"#, ",0", "]}", 2),
+    ] {
+        let mut text = String::with_capacity(65 << 20);
+        write!(text, r#"{{{VERSION},"tests":[{{"id":"o:1","build_id":"o:1","origin":"o","status":7,{head}"#).unwrap();
+        while text.len() < 64 << 20 {
+            text.push_str(filler);
+        }
+        text.push_str(tail);
+        text.push_str("}]}");
+        let before = peak().unwrap();
+        let found = verdict(&text).faults;
+        let more = peak().unwrap() - before;
+        println!("{} MiB of {filler} took {} MiB more", text.len() >> 20, more >> 20);
+        assert!(more < 16 << 20, "{filler}: {} MiB more", more >> 20);
+        assert_eq!(found.len(), faults, "{filler}: {found:?}");
+    }
+}
+
 #[test]
 fn memory() {
     if peak().is_none() {
         println!("skipped: no /proc/self/status to read the peak memory from");
         return;
     }
-    let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "memory_of_a_large_document"])
-        .status();
-    assert!(status.unwrap().success());
+    for test in ["memory_of_a_large_document", "memory_of_a_large_object"] {
+        let program = std::env::current_exe().unwrap();
+        let status = std::process::Command::new(program).args(["--ignored", "--exact", test]).status();
+        assert!(status.unwrap().success(), "{test}");
+    }
 }
