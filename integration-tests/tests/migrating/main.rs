@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::site::{Site, USER, fixture, is_root, owner};
+use crate::site::{Site, USER, fixture, is_root, owner, variable};
 
 /// A token that a lab has had for long, signed with the `JWT_SECRET` of the old `.env`.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJvcmlnaW4iOiJmYXJtIiwiZ2VuZGF0ZSI6IjIwMjUtMDItMDMiLCJleHAiOjQxMDI0NDQ4MDB9.hPJ_ruSKR8Cmtcri4OWXNh-agG6XeRF_EKJNsm1CmQI";
@@ -152,18 +152,24 @@ async fn change_over(site: &mut Site) {
     site.run("cp deploy/env.example");
     let (old, new) = (site.old().join(".env"), site.checkout().join("deploy/.env"));
     for name in site.document.row("the same names") {
-        let value = site.variable(&old, &name);
+        let value = variable(&old, &name);
         assert!(value.is_some(), "{name} is promised to mean the same, and the old file has it");
         if name.ends_with("SECRET") || name == "PG_URI" {
-            assert_eq!(site.variable(&new, &name), value, "{name}");
+            assert_eq!(variable(&new, &name), value, "{name}");
         }
     }
     let spool = site.spool().canonicalize().expect("it is there");
-    assert_eq!(site.variable(&new, "KCIDB_SPOOL_SOURCE").as_deref(), spool.to_str());
+    assert_eq!(variable(&new, "KCIDB_SPOOL_SOURCE").as_deref(), spool.to_str());
     for password in ["POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"] {
-        assert_eq!(site.variable(&new, password).map(|password| password.len()), Some(32), "{password}");
+        assert_eq!(variable(&new, password).map(|password| password.len()), Some(32), "{password}");
     }
     assert_eq!(site.asked_of_docker(), "compose -f deploy/compose.yaml up -d\n");
+    // The first container of compose does this; the old log worker has stopped by now.
+    let (success, migrated) = site.shell("kcidb db migrate");
+    assert!(success && !migrated.contains("in use"), "{migrated}");
+    let large = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'tests'::regclass AND attcompression = 'l'";
+    let large: i64 = site.client().await.query_one(large, &[]).await.expect("a count").get(0);
+    assert_eq!(large, 6, "the large columns have lz4");
 
     site.start();
     let ask = site.document.take("for service in");
@@ -172,7 +178,7 @@ async fn change_over(site: &mut Site) {
         text.lines().count() >= 4 && text.lines().all(|line| line.ends_with(": ok") || line == "ok")
     })
     .await;
-    site.until("what waited is loaded", async || site.files("").iter().all(|name| name.ends_with(".temp"))).await;
+    site.until("what waited is loaded", async || site.waiting_files().is_empty()).await;
 
     let file = site.checkout().join("document.json");
     fs::write(&file, document("farm:t10")).expect("written");
@@ -190,17 +196,17 @@ fn document(test: &str) -> String {
     .to_string()
 }
 
-/// Sends a document as labs do; the answer, word for word.
-async fn post(site: &Site, document: String) -> (String, String) {
+/// Sends a document as labs do; its id. The answer begins with the old one, word for word.
+async fn post(site: &Site, document: String) -> String {
     let url = format!("{}/submit", site.url("gateway"));
-    let size = document.len();
+    let bytes = document.len();
     let response = reqwest::Client::new().post(url).bearer_auth(TOKEN).body(document).send().await.expect("an answer");
     assert_eq!(response.status(), 200);
     let answer = response.text().await.expect("text");
     let id = answer.strip_prefix(r#"{"id":""#).and_then(|rest| rest.get(..32)).unwrap_or_default().to_owned();
-    let old = format!(r#"{{"id":"{id}","status":"ok","message":"Received submission {id} with size {size} bytes""#);
+    let old = format!(r#"{{"id":"{id}","status":"ok","message":"Received submission {id} with size {bytes} bytes""#);
     assert!(answer.starts_with(&old), "{answer}");
-    (id, answer)
+    id
 }
 
 async fn get(site: &Site, path: &str, token: &str) -> (u16, String) {
@@ -211,7 +217,7 @@ async fn get(site: &Site, path: &str, token: &str) -> (u16, String) {
 
 /// Old tokens, old addresses, old answers; and the old gateway still writes into the folder.
 async fn clients_notice_nothing(site: &Site) {
-    let (id, _) = post(site, document("farm:t11")).await;
+    let id = post(site, document("farm:t11")).await;
     site.until("it is loaded", async || {
         get(site, &format!("/status?id={id}"), TOKEN).await.1.contains(r#""processed""#)
     })
@@ -315,13 +321,12 @@ async fn assert_rows(site: &Site, old: &Old) {
 async fn back(site: &mut Site) {
     site.stop(&["ingester", "logspec"]);
     site.run("docker compose -f deploy/compose.yaml stop");
-    let (id, _) = post(site, document("farm:after")).await;
+    let id = post(site, document("farm:after")).await;
     site.stop(&["gateway", "status"]);
     site.run_as_root("docker compose -f deploy/compose.yaml down\nchown");
 
     let waiting = format!("submission-{id}.json");
-    let names: Vec<String> = site.files("").into_iter().filter(|name| name.ends_with(".json")).collect();
-    assert_eq!(names, [waiting.as_str()], "what the old ingester reads");
+    assert_eq!(site.waiting_files(), [waiting.as_str()], "what the old ingester reads");
     let path = site.spool().join(&waiting);
     assert_eq!(fs::read_to_string(&path).expect("readable"), document("farm:after"));
     if is_root() {

@@ -25,7 +25,7 @@ pub(crate) const USER: u32 = 10_001;
 /// A password with letters that mean something in a URL, as `.env` may hold.
 const PASSWORD: &str = "p@ss/w:rd";
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Answers for `docker`: notes what it is asked, and asks the process in the container's place how it is.
 const DOCKER: &str = r#"#!/bin/sh
 echo "$*" >> "${0%/*}/docker.log"
@@ -164,11 +164,6 @@ impl Site {
         .await
     }
 
-    /// A variable of a file such as `.env`, as containers get it: the whole line, the last of its name.
-    pub(crate) fn variable(&self, file: &Path, name: &str) -> Option<String> {
-        variables(file).into_iter().rev().find_map(|(key, value)| (key == name).then_some(value))
-    }
-
     /// Takes the document's first block: every other one runs after it, in the same shell.
     pub(crate) fn begin(&mut self) {
         self.setup = self.replaced("OLD=", &[("/path/to/kcidb-ng", &format!("'{}'", self.old().display()))]);
@@ -304,6 +299,11 @@ impl Site {
         names
     }
 
+    /// The files that wait, for an ingester old or new.
+    pub(crate) fn waiting_files(&self) -> Vec<String> {
+        self.files("").into_iter().filter(|name| name.strip_suffix(".json").is_some()).collect()
+    }
+
     /// Puts a file into the spool as the old gateway does: whole, under its last name.
     pub(crate) fn old_gateway_writes(&self, name: &str, document: &str) {
         let temporary = self.spool().join(format!("{name}.temp"));
@@ -335,6 +335,11 @@ fn fixtures() -> PathBuf {
 
 pub(crate) fn fixture(name: &str) -> String {
     fs::read_to_string(fixtures().join(name)).expect("a fixture")
+}
+
+/// A variable of a file such as `.env`, as containers get it: the whole line, the last of its name.
+pub(crate) fn variable(file: &Path, name: &str) -> Option<String> {
+    variables(file).into_iter().rev().find_map(|(key, value)| (key == name).then_some(value))
 }
 
 /// Every line `NAME=value`, as `docker` reads a file of variables.

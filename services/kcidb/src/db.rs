@@ -16,7 +16,7 @@ pub(crate) enum Args {
         #[command(flatten)]
         database: ::db::Options,
     },
-    /// Prints where the database is as a URL that psql and pg_dump read, the password included.
+    /// Prints where the database is as a URL that PostgreSQL's own programs read, the password included.
     Url {
         #[command(flatten)]
         database: ::db::Options,
