@@ -190,12 +190,13 @@ impl Site {
         text
     }
 
-    /// The next block, for others than root: it changes owners.
+    /// The next block, which changes owners: only root may.
     pub(crate) fn run_as_root(&mut self, beginning: &str) {
         if is_root() {
             self.run(beginning);
         } else {
-            println!("skipped: `{}` and what follows it needs root", self.replaced(beginning, &[]));
+            let block = self.replaced(beginning, &[]);
+            println!("skipped: `{} …` needs root", block.lines().next().unwrap_or_default());
         }
     }
 
