@@ -51,7 +51,8 @@ pub fn document(prefix: &str, tests: usize) -> Vec<u8> {
     serde_json::json!({"version": {"major": 5, "minor": 3}, "tests": tests}).to_string().into_bytes()
 }
 
-fn binary() -> PathBuf {
+/// The program that the tests run.
+pub fn binary() -> PathBuf {
     let mut path = std::env::current_exe().expect("a path");
     path.pop();
     path.pop();

@@ -542,7 +542,7 @@ async fn a_log_that_comes_back_is_analysed_after_all_and_one_that_does_not_is_le
 async fn a_dry_run_prints_and_changes_nothing() {
     let (url, asked) = counting_server().await;
     let mut options = options();
-    options.push(("KCIDB_DRY_RUN", "true".into()));
+    options.push(("KCIDB_DRY_RUN", "1".into()));
     let mut system = System::start_configured(&["gateway", "ingester", "status"], &options).await;
     let insert = format!(
         "INSERT INTO builds (id, checkout_id, origin, status, log_url, _timestamp) VALUES

@@ -230,25 +230,3 @@ CREATE INDEX IF NOT EXISTS incidents_issue_version ON incidents (issue_version);
 CREATE INDEX IF NOT EXISTS incidents_origin ON incidents (origin);
 CREATE INDEX IF NOT EXISTS incidents_test_id_5d40ff84 ON incidents (test_id);
 CREATE INDEX IF NOT EXISTS incidents_test_id_5d40ff84_like ON incidents (test_id text_pattern_ops);
-
--- lz4 halves the cost of compressing these columns. It concerns new values only, and servers built without it do without.
-DO $$
-DECLARE
-    alteration text;
-BEGIN
-    FOR alteration IN
-        SELECT format('ALTER TABLE %I %s', attrelid::regclass::text,
-            string_agg(format('ALTER COLUMN %I SET COMPRESSION lz4', attname), ', '))
-        FROM pg_attribute
-        WHERE attrelid IN ('checkouts'::regclass, 'builds'::regclass, 'tests'::regclass, 'issues'::regclass, 'incidents'::regclass)
-          AND attname IN ('patchset_files', 'input_files', 'output_files', 'environment_misc', 'misc', 'log_excerpt',
-                          'comment', 'command', 'git_commit_message')
-          AND NOT attisdropped AND attcompression <> 'l'
-        GROUP BY attrelid
-    LOOP
-        EXECUTE alteration;
-    END LOOP;
-EXCEPTION WHEN feature_not_supported THEN
-    RAISE NOTICE 'this server has no lz4, its default compression stays';
-END
-$$;

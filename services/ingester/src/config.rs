@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 use crate::Error;
 
@@ -43,8 +43,9 @@ pub struct Options {
     /// A YAML file of tree names (`trees: NAME: url: URL`); today's public trees when not given.
     #[arg(long, env = "KCIDB_TREES", value_name = "FILE")]
     pub trees: Option<PathBuf>,
-    /// Reject documents of old versions whose upgraded form is not valid in the newest version.
-    #[arg(long, env = "KCIDB_STRICT")]
+    /// Reject documents of old versions whose upgraded form is not valid in the newest version. (As a variable: 0, false,
+    /// no or nothing is off.)
+    #[arg(long, env = "KCIDB_STRICT", value_parser = FalseyValueParser::new())]
     pub strict: bool,
 }
 

@@ -16,6 +16,11 @@ pub(crate) enum Args {
         #[command(flatten)]
         database: ::db::Options,
     },
+    /// Prints where the database is as a URL that PostgreSQL's own programs read, the password included.
+    Url {
+        #[command(flatten)]
+        database: ::db::Options,
+    },
 }
 
 /// Runs one of them.
@@ -28,6 +33,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Args::Check { database } => check(&database).await,
+        Args::Url { database } => {
+            println!("{}", database.url()?);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

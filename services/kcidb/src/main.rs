@@ -91,12 +91,21 @@ async fn main() -> ExitCode {
     let code = match execute(cli.command).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("kcidb: {error:#}");
+            eprintln!("kcidb: {}", one_line(&error));
             ExitCode::from(2)
         }
     };
     traces.finish().await;
     code
+}
+
+/// An error with its causes, without those that the text before has told already.
+fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        told if told.contains(&cause) => text,
+        _ => format!("{text}: {cause}"),
+    })
 }
 
 fn observe(cli: &Cli) -> anyhow::Result<Traces> {

@@ -234,8 +234,17 @@ fn prune(spool: &Spool, place: Place, keep: Duration, dry_run: bool) -> anyhow::
         bytes += entry.size_bytes;
     }
     let (name, done) = (format!("{place:?}").to_lowercase(), if dry_run { "would be removed" } else { "removed" });
-    println!("{name}: {files} files older than {} {done}, {bytes} bytes", humantime::format_duration(keep));
+    println!("{name}: {files} files older than {} {done}, {bytes} bytes", retention(keep));
     Ok(())
+}
+
+/// In days where it is days: months and years are of no fixed length.
+fn retention(keep: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match (keep.as_secs() / DAY, keep.as_secs() % DAY) {
+        (days @ 1.., 0) => format!("{days} days"),
+        _ => humantime::format_duration(keep).to_string(),
+    }
 }
 
 /// A day or a time.
@@ -256,6 +265,13 @@ mod tests {
         assert_eq!(time("1970-01-02"), Ok(SystemTime::UNIX_EPOCH + Duration::from_hours(24)));
         assert_eq!(time("1970-01-01T01:00:00+01:00"), Ok(SystemTime::UNIX_EPOCH));
         assert!(time("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_retention_is_told_in_the_unit_that_it_was_given_in() {
+        assert_eq!(retention(Duration::from_hours(365 * 24)), "365 days");
+        assert_eq!(retention(Duration::from_hours(36)), "1day 12h");
+        assert_eq!(retention(Duration::ZERO), "0s");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 use crate::address::Allowed;
 
@@ -40,8 +40,8 @@ pub struct Options {
     /// How old a known issue may be, so that an error at the same place in the source counts as the same.
     #[arg(long, env = "KCIDB_LOGSPEC_ISSUE_AGE", default_value = "25d", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub logspec_issue_age: Duration,
-    /// Print which nodes would be handled, and write, publish and mark nothing.
-    #[arg(long, env = "KCIDB_DRY_RUN")]
+    /// Print which nodes would be handled, and write, publish and mark nothing. (As a variable: 0, false, no or nothing is off.)
+    #[arg(long, env = "KCIDB_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// How logs are fetched.
     #[command(flatten)]

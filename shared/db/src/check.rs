@@ -54,11 +54,18 @@ pub async fn check(connection: &mut AsyncPgConnection) -> Result<Vec<Finding>, E
         findings.push(finding.clone());
     }
     let live = catalogue::read(connection).await?;
+    let mut unmade = 0;
     for (name, definition) in catalogue::expected() {
         let found = live.get(&name);
-        if found != Some(&definition) {
+        if found.is_none() && pending.is_some() {
+            unmade += 1;
+        } else if found != Some(&definition) {
             findings.push(difference(&name, &definition, found, pending.is_some()));
         }
+    }
+    if unmade > 0 {
+        let what = format!("{unmade} columns, keys, indexes and functions are still to be made");
+        findings.push(advice(what, MIGRATE));
     }
     match migrate::dashboard_migration(connection, &facts).await? {
         Some(last) if last.as_str() < DASHBOARD => findings.push(advice(

@@ -10,6 +10,7 @@
 mod bulk;
 mod catalogue;
 mod check;
+mod compression;
 mod error;
 mod json;
 pub mod ledger;

@@ -16,7 +16,7 @@ use diesel::{
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
-use crate::{Error, Options, catalogue, pool, roles};
+use crate::{Error, Options, catalogue, compression, pool, roles};
 
 /// The migrations of this program, in order.
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -138,6 +138,7 @@ pub async fn migrate(options: &Options) -> Result<Vec<String>, Error> {
     let after = catalogue::read(&mut connection).await?;
     report.extend(differences(&before, &after));
     report.extend(versions_moved(&mut connection).await?);
+    report.extend(compression::prefer_lz4(&mut connection).await?);
     report.extend(roles::grant(&mut connection, &schema).await?);
     // The connection ends here, and with it the lock.
     Ok(report)
@@ -222,7 +223,9 @@ fn all() -> Result<Vec<Box<dyn Migration<Pg>>>, Error> {
 }
 
 fn failed(what: &str, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
-    Error::setup(format!("{what}: {}", crate::error::chain(error)))
+    let text = crate::error::chain(error);
+    let advice = if text.contains("lock timeout") { "; stop who holds the table: ingester and log worker" } else { "" };
+    Error::setup(format!("{what}: {text}{advice}"))
 }
 
 /// The versions of our migrations that the database does not have.

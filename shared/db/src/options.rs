@@ -81,6 +81,14 @@ impl Options {
         Ok(self.target()?.to_string())
     }
 
+    /// The database as a URL for libpq's programs, the password included.
+    ///
+    /// # Errors
+    /// As [`Self::address`].
+    pub fn url(&self) -> Result<String, Error> {
+        Ok(self.target()?.url())
+    }
+
     pub(crate) fn target(&self) -> Result<Target, Error> {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let (option, text) = if let Some(text) = filled(&self.database_url) {

@@ -6,6 +6,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr as _, sync::Arc};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -15,19 +16,24 @@ use rustls::{
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// What is written as a percent code in a part of a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Where the database is.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) config: tokio_postgres::Config,
     verify: bool,
     authorities: Option<PathBuf>,
+    given: Tls,
 }
 
 impl Target {
-    /// Reads `postgresql://…`, `postgres://…`, `postgresql:key=value …` (also with `!` after the colon) or `key=value …`.
+    /// Reads `postgresql://…`, `postgres://…`, `postgresql:key=value …` (also with `!` after the colon) or `key=value …`,
+    /// and each of them in quotes: they stay when a file of variables is not read by a shell.
     /// The error holds no password.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
+        let text = unquoted(text.trim());
         let (text, tls) = if text.starts_with("postgresql://") || text.starts_with("postgres://") {
             split_url(text)
         } else {
@@ -53,9 +59,54 @@ impl Target {
             }
         });
         // The machine's own authorities, by a name that libpq knows too.
-        let authorities = tls.authorities.filter(|path| path != "system").map(PathBuf::from);
+        let authorities = tls.authorities.as_deref().filter(|path| *path != "system").map(PathBuf::from);
         let verify = mode.starts_with("verify") || (mode == "require" && authorities.is_some());
-        Ok(Self { config, verify, authorities })
+        Ok(Self { config, verify, authorities, given: tls })
+    }
+
+    /// The same as a URL that libpq's programs read. It holds the password.
+    pub(crate) fn url(&self) -> String {
+        let config = &self.config;
+        let password = config.get_password().map(String::from_utf8_lossy);
+        let (user, password) = match (config.get_user(), &password) {
+            (Some(user), Some(password)) => (format!("{}:{}@", code(user), code(password)), None),
+            (Some(user), None) => (format!("{}@", code(user)), None),
+            (None, password) => (String::new(), password.as_deref()),
+        };
+        let place = |(host, port): (&Host, u16)| match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
+            Host::Tcp(name) => format!("{}:{port}", code(name)),
+            #[cfg(unix)]
+            Host::Unix(path) => format!("{}:{port}", code(&path.to_string_lossy())),
+        };
+        let places: Vec<String> = self.places().into_iter().map(place).collect();
+        let database = config.get_dbname().map(code).unwrap_or_default();
+        format!("postgresql://{user}{}/{database}{}", places.join(","), self.parameters(password))
+    }
+
+    /// What has no place before the question mark of the URL.
+    fn parameters(&self, password: Option<&str>) -> String {
+        let list = |values: Vec<String>| Some(values.join(",")).filter(|values| !values.is_empty());
+        let addresses = list(self.config.get_hostaddrs().iter().map(ToString::to_string).collect());
+        let ports = list(self.config.get_ports().iter().map(ToString::to_string).collect());
+        let parameters = [
+            ("password", password),
+            ("hostaddr", addresses.as_deref()),
+            ("port", ports.as_deref().filter(|_| self.config.get_hosts().is_empty())),
+            ("options", self.config.get_options()),
+            ("sslmode", self.given.mode.as_deref()),
+            ("sslrootcert", self.given.authorities.as_deref()),
+        ];
+        let parameters = parameters.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", code(value?))));
+        let parameters: Vec<String> = parameters.collect();
+        if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) }
+    }
+
+    /// Hosts and their ports.
+    fn places(&self) -> Vec<(&Host, u16)> {
+        let ports = self.config.get_ports();
+        let port = |place: usize| *ports.get(place).or(ports.first()).unwrap_or(&5432);
+        self.config.get_hosts().iter().enumerate().map(|(place, host)| (host, port(place))).collect()
     }
 
     /// The TLS side of a connection.
@@ -98,22 +149,26 @@ impl fmt::Display for Target {
         if let Some(user) = self.config.get_user() {
             write!(f, "{user}@")?;
         }
-        let ports = self.config.get_ports();
-        for (place, host) in self.config.get_hosts().iter().enumerate() {
+        for (place, (host, port)) in self.places().into_iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             match host {
                 Host::Tcp(name) => write!(f, "{comma}{name}")?,
                 #[cfg(unix)]
                 Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
             }
-            write!(f, ":{}", ports.get(place).or(ports.first()).unwrap_or(&5432))?;
+            write!(f, ":{port}")?;
         }
         write!(f, "/{}", self.config.get_dbname().or(self.config.get_user()).unwrap_or_default())
     }
 }
 
+/// A part of a URL.
+fn code(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// What the address says about TLS and the driver's own reader does not know.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tls {
     mode: Option<String>,
     authorities: Option<String>,
@@ -129,6 +184,12 @@ impl Tls {
         }
         true
     }
+}
+
+/// Without a pair of quotes around the whole.
+fn unquoted(text: &str) -> &str {
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
 fn split_url(url: &str) -> (String, Tls) {
@@ -237,10 +298,37 @@ mod tests {
             "postgresql:dbname=reports user=kcidb password='a b' host=db port=5433",
             "postgresql:!dbname=reports user=kcidb password='a b' host=db port=5433",
             "host = db  port=5433 user=kcidb password=a\\ b dbname='reports'",
+            "\"postgresql:dbname=reports user=kcidb password='a b' host=db port=5433\"",
+            "'host=db port=5433 user=kcidb password=a\\ b dbname=reports'",
         ] {
             let target = parse(text);
             assert_eq!(target.to_string(), "kcidb@db:5433/reports", "{text}");
             assert_eq!(target.config.get_password(), Some(b"a b".as_slice()), "{text}");
+            assert_eq!(target.url(), "postgresql://kcidb:a%20b@db:5433/reports", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_every_form_means_the_same() {
+        for (text, url) in [
+            ("postgresql:dbname=x", "postgresql://localhost:5432/x"),
+            ("host=::1 user=a:b dbname=x/y", "postgresql://a%3Ab@[::1]:5432/x%2Fy"),
+            ("host=/run/pg dbname=x password='p@ß?'", "postgresql://%2Frun%2Fpg:5432/x?password=p%40%C3%9F%3F"),
+            ("hostaddr=10.0.0.1 port=1 dbname=x", "postgresql:///x?hostaddr=10.0.0.1&port=1"),
+            ("host=a,b port=1,2 dbname=x sslmode=require", "postgresql://a:1,b:2/x?sslmode=require"),
+            (
+                "host=a hostaddr=10.0.0.1 dbname=x options='-c search_path=y' sslmode=verify-ca sslrootcert=/c.pem",
+                "postgresql://a:5432/x?hostaddr=10.0.0.1&options=-c%20search_path%3Dy&sslmode=verify-ca&sslrootcert=%2Fc.pem",
+            ),
+        ] {
+            let target = parse(text);
+            assert_eq!(target.url(), url, "{text}");
+            let again = parse(url);
+            assert_eq!(again.url(), url, "what is printed can be read");
+            assert_eq!(
+                (again.config.get_password(), again.config.get_options(), again.verify, &again.authorities),
+                (target.config.get_password(), target.config.get_options(), target.verify, &target.authorities)
+            );
         }
     }
 
