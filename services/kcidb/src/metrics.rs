@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn the_page_in_docs_is_what_is_printed() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        let differs = page().lines().zip(written.lines()).find(|(now, then)| now != then);
+        let (printed, written) = (page(), std::fs::read_to_string(path).unwrap_or_default());
+        let differs = printed.lines().zip(written.lines()).find(|(now, then)| now != then);
         assert!(
-            page() == written,
+            printed == written,
             "docs/metrics.md is not up to date (first difference: {differs:?}); run `cargo run --quiet --bin kcidb -- metrics > docs/metrics.md`"
         );
     }
