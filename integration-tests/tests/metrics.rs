@@ -198,9 +198,9 @@ async fn what_is_documented_is_what_every_service_exports() {
     assert_eq!(post(&system, &http, &foreign, document("foreign", 1)).await, 200);
     assert_eq!(post(&system, &http, "no token", document("nobody", 1)).await, 401);
     assert_eq!(post(&system, &http, system.token(), b"no JSON".to_vec()).await, 400);
-    system.send_to_queue("ingester.submissions", "no event").await;
     assert_eq!(system.wait(&good).await["status"], "processed");
     assert_eq!(system.wait(&bad).await["status"], "failed");
+    system.send_to_queue("ingester.submissions", "no event").await;
 
     let mut missing = Vec::new();
     for _ in 0..200 {
