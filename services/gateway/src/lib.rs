@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Options};
 use metrics::Metrics;
+pub use metrics::{metric_families, old_metric_families};
 pub use origins::OriginPolicy;
 use outbox::Outbox;
 pub use status::StatusRoute;

@@ -1,28 +1,38 @@
 //! Every metric of the gateway: those of spec ops.md 14 on the admin port, and the old daemon's on `/metrics`.
 
-use std::{collections::HashSet, fmt::Write as _, sync::Mutex, time::Instant};
+use std::{fmt::Write as _, time::Instant};
 
+use api::RequestMetrics;
 use events::PublishMetrics;
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, core::Collector, proto::MetricFamily,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, core::Collector, proto::MetricFamily,
 };
 use spool::Usage;
-use telemetry::metrics::{BYTES, SECONDS, counter, counters, gauge, gauges, histograms};
+use telemetry::metrics::{BYTES, Family, Label, Names, Registry, counter, counters, gauge, gauges, histograms, origin};
 
-/// How many origins have metrics of their own; labels come from tokens, and must not fill the memory.
-const ORIGINS: usize = 1000;
+use crate::OriginPolicy;
+
+/// What the old daemon exports (spec rest-and-spool 5): names, types and help texts, in its order.
+const OLD: [(&str, &str, &str); 8] = [
+    ("kcidb_submissions_total", "counter", "Total number of submissions received"),
+    ("kcidb_submission_size_total", "counter", "Total size of all submissions received in bytes"),
+    ("kcidb_errors_total", "counter", "Total number of errors encountered"),
+    ("kcidb_system_errors_total", "counter", "Total number of system errors encountered"),
+    ("kcidb_user_errors_total", "counter", "Total number of user errors encountered"),
+    ("kcidb_json_files", "gauge", "Total number of JSON files in the spool directory"),
+    (BY_ORIGIN, "counter", "Total submissions received per origin"),
+    ("kcidb_uptime_seconds", "gauge", "Uptime of the server in seconds"),
+];
+/// The only one of them with a label.
+const BY_ORIGIN: &str = "kcidb_submissions_by_origin";
 
 /// Every metric of the gateway; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     /// Events published.
     pub(crate) publish: PublishMetrics,
-    /// HTTP requests by method, route and class of status.
-    pub(crate) requests: IntCounterVec,
-    /// Seconds per HTTP request, by route.
-    pub(crate) request_seconds: HistogramVec,
-    /// HTTP requests in progress.
-    pub(crate) requests_in_flight: IntGauge,
+    /// HTTP requests.
+    pub(crate) requests: RequestMetrics,
     /// Submissions by origin, outcome and reason.
     submissions: IntCounterVec,
     /// Submissions with objects of an origin that their tokens may not speak for, by what the policy was.
@@ -54,62 +64,68 @@ struct Old {
     system_errors: IntCounter,
     by_origin: IntCounterVec,
     /// The labels in use.
-    origins: Mutex<HashSet<String>>,
+    origins: Names,
+}
+
+/// Every metric of the gateway's admin port as it is declared at the start, for the page about them.
+pub fn metric_families() -> Vec<Family> {
+    let registry = telemetry::metrics::registry("gateway");
+    Metrics::new(&registry);
+    registry.families()
+}
+
+/// Every metric of the old daemon, as on the traffic port.
+pub fn old_metric_families() -> Vec<Family> {
+    let family = |(name, kind, help): (&str, _, &str)| {
+        let labels = if name == BY_ORIGIN { vec![origin()] } else { Vec::new() };
+        Family { name: name.into(), kind, labels, help: help.into() }
+    };
+    OLD.map(family).into()
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let r = registry;
-        let state = &["state"];
+        let outcome = Label::words("outcome", ["accepted", "rejected", "unauthorized", "too_large", "unavailable"]);
+        let reason = Label::limited("reason", "the `code` of the answer, or nothing");
+        let policies = [OriginPolicy::Warn, OriginPolicy::Enforce].map(OriginPolicy::as_str);
+        let state = |states: &[&str]| [Label::words("state", states.iter().copied())];
         Self {
             publish: PublishMetrics::new(r),
-            requests: counters(
-                r,
-                "kcidb_http_requests_total",
-                "HTTP requests, by route and class of status",
-                &["method", "route", "status"],
-            ),
-            request_seconds: histograms(
-                r,
-                "kcidb_http_request_duration_seconds",
-                "Time to answer an HTTP request",
-                &["route"],
-                SECONDS,
-            ),
-            requests_in_flight: gauge(r, "kcidb_http_requests_in_flight", "HTTP requests in progress"),
+            requests: RequestMetrics::new(r),
             submissions: counters(
                 r,
                 "kcidb_submissions_total",
                 "Submissions, by origin, outcome and reason",
-                &["origin", "outcome", "reason"],
+                &[origin(), outcome, reason],
             ),
             origin_mismatches: counters(
                 r,
                 "kcidb_origin_mismatches_total",
                 "Submissions with objects of an origin that the token may not speak for, by policy",
-                &["policy"],
+                &[Label::words("policy", policies)],
             ),
             submission_bytes: histograms(
                 r,
                 "kcidb_submission_size_bytes",
                 "Size of accepted submissions",
-                &["origin"],
+                &[origin()],
                 BYTES,
             ),
             last_submission: gauges(
                 r,
                 "kcidb_origin_last_submission_timestamp_seconds",
                 "When the last submission of an origin was accepted",
-                &["origin"],
+                &[origin()],
             ),
             publish_deferred: counter(
                 r,
                 "kcidb_publish_deferred_total",
                 "Events that did not fit into memory while the broker was away, and are made again from the spool",
             ),
-            spool_files: gauges(r, "kcidb_spool_files", "Files in the spool", state),
-            spool_bytes: gauges(r, "kcidb_spool_bytes", "Bytes in the spool", state),
-            spool_oldest: gauges(r, "kcidb_spool_oldest_seconds", "Age of the oldest file", state),
+            spool_files: gauges(r, "kcidb_spool_files", "Files in the spool", &state(&["ready", "incoming", "failed"])),
+            spool_bytes: gauges(r, "kcidb_spool_bytes", "Bytes in the spool", &state(&["ready", "incoming"])),
+            spool_oldest: gauges(r, "kcidb_spool_oldest_seconds", "Age of the oldest file", &state(&["ready"])),
             spool_free: gauge(r, "kcidb_spool_free_bytes", "Free space of the spool's file system"),
             spool_limit: gauge(r, "kcidb_spool_limit_bytes", "Free space below which nothing is accepted"),
             old: std::sync::Arc::new(Old::new(r)),
@@ -153,7 +169,7 @@ impl Metrics {
     }
 
     /// A submission had an object of an origin that its token may not speak for.
-    pub(crate) fn origin_mismatch(&self, policy: crate::OriginPolicy) {
+    pub(crate) fn origin_mismatch(&self, policy: OriginPolicy) {
         self.origin_mismatches.with_label_values(&[policy.as_str()]).inc();
     }
 
@@ -190,53 +206,35 @@ impl Old {
             errors: counter(registry, "kcidb_errors_total", "Total number of errors encountered"),
             user_errors: counter(registry, "kcidb_user_errors_total", "Total number of user errors encountered"),
             system_errors: counter(registry, "kcidb_system_errors_total", "Total number of system errors encountered"),
-            by_origin: counters(
-                registry,
-                "kcidb_submissions_by_origin",
-                "Total submissions received per origin",
-                &["origin"],
-            ),
-            origins: Mutex::default(),
+            by_origin: counters(registry, BY_ORIGIN, "Total submissions received per origin", &[origin()]),
+            origins: Names::of_origins(),
         }
     }
 
     fn label(&self, origin: &str) -> String {
         let label = label(origin);
-        let mut origins = self.origins.lock().expect("no panic happens under this lock");
-        if origins.contains(&label) {
-            return label;
-        }
-        if origins.len() >= ORIGINS {
-            return "other".into();
-        }
-        origins.insert(label.clone());
-        label
+        if label.is_empty() { label } else { self.origins.label(&label) }
     }
 
     fn text(&self, json_files: u64) -> String {
+        let one = |value: u64| vec![(String::new(), value)];
+        let samples = [
+            one(self.submissions.get()),
+            one(self.bytes.get()),
+            one(self.errors.get()),
+            one(self.system_errors.get()),
+            one(self.user_errors.get()),
+            one(json_files),
+            self.by_origin(),
+            one(self.started.elapsed().as_secs()),
+        ];
         let mut text = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+        for ((name, kind, help), samples) in OLD.iter().zip(samples) {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
             for (labels, value) in samples {
                 let _ = writeln!(text, "{name}{labels} {value}");
             }
-        };
-        let one = |value: u64| [(String::new(), value)];
-        for (name, help, counter) in [
-            ("kcidb_submissions_total", "Total number of submissions received", &self.submissions),
-            ("kcidb_submission_size_total", "Total size of all submissions received in bytes", &self.bytes),
-            ("kcidb_errors_total", "Total number of errors encountered", &self.errors),
-            ("kcidb_system_errors_total", "Total number of system errors encountered", &self.system_errors),
-            ("kcidb_user_errors_total", "Total number of user errors encountered", &self.user_errors),
-        ] {
-            family(name, "counter", help, &one(counter.get()));
         }
-        let help = "Total number of JSON files in the spool directory";
-        family("kcidb_json_files", "gauge", help, &one(json_files));
-        let origins = self.by_origin();
-        family("kcidb_submissions_by_origin", "counter", "Total submissions received per origin", &origins);
-        let uptime = self.started.elapsed().as_secs();
-        family("kcidb_uptime_seconds", "gauge", "Uptime of the server in seconds", &one(uptime));
         text
     }
 
@@ -268,7 +266,7 @@ mod tests {
     use super::*;
 
     fn metrics() -> Metrics {
-        Metrics::new(&Registry::new())
+        Metrics::new(&Registry::default())
     }
 
     #[test]
@@ -319,7 +317,7 @@ mod tests {
     #[test]
     fn labels_do_not_grow_without_end() {
         let metrics = metrics();
-        for number in 0..ORIGINS + 10 {
+        for number in 0..telemetry::metrics::ORIGINS + 10 {
             metrics.accepted(&format!("origin{number}"), 1);
         }
         assert!(metrics.old_text(0).contains("{origin=\"other\"} 10\n"));

@@ -214,7 +214,7 @@ mod tests {
         let spool = Spool::open(&options).expect("a spool");
         let (switch, up) = watch::channel(false);
         let broker = Broker { up, files: Arc::default() };
-        let metrics = Metrics::new(&prometheus::Registry::new());
+        let metrics = Metrics::new(&telemetry::metrics::Registry::default());
         let (outbox, announcing) = start_with(3, spool.clone(), metrics.clone(), broker.clone().take());
 
         let mut accepted = BTreeSet::new();
@@ -244,7 +244,7 @@ mod tests {
         let spool = Spool::open(&spool::Options::at(folder.path())).expect("a spool");
         let (_switch, up) = watch::channel(false);
         let broker = Broker { up, files: Arc::default() };
-        let metrics = Metrics::new(&prometheus::Registry::new());
+        let metrics = Metrics::new(&telemetry::metrics::Registry::default());
         let (outbox, announcing) = start_with(3, spool, metrics, broker.take());
         outbox.announce(Event::new("gateway", "lab", SubmissionReceived::default()));
         drop(outbox);

@@ -1,6 +1,6 @@
 //! The addresses of the gateway (spec rest-and-spool 1 and 5), and what every request passes through.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 
 use api::{Answer, Error};
 use axum::{
@@ -71,60 +71,20 @@ impl RequestId {
 
 /// Counts and times every request, and gives it an id.
 async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let metrics = &gateway.metrics;
-    let method = method_label(request.method());
+    let in_flight = metrics.requests.begin(request.method());
     let id = RequestId::of(request.headers());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("other", MatchedPath::as_str);
     request.extensions_mut().insert(id.clone());
 
-    let in_flight = InFlight::begin(&metrics.requests_in_flight);
     let mut response = next.run(request).await;
-    drop(in_flight);
-
     if is_old_user_error(route, &response) {
         metrics.user_error();
     }
     response.headers_mut().insert("x-request-id", id.0);
-    metrics.requests.with_label_values(&[method, route, class(response.status())]).inc();
-    metrics.request_seconds.with_label_values(&[route]).observe(started.elapsed().as_secs_f64());
+    in_flight.answered(route, response.status());
     response
-}
-
-/// Counts a request as long as it lives, also when the client goes away in the middle.
-struct InFlight<'a>(&'a prometheus::IntGauge);
-
-impl<'a> InFlight<'a> {
-    fn begin(gauge: &'a prometheus::IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-fn method_label(method: &axum::http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        _ => "other",
-    }
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "1xx",
-    }
 }
 
 /// The old daemon counts token refusals on `/status` and `/authtest`, and on `/status` ids that are empty, invalid or

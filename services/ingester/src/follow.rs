@@ -33,6 +33,16 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    /// Every code there is.
+    pub(crate) const CODES: [&str; 6] = [
+        "json_invalid",
+        "schema_invalid",
+        "upgrade_impossible",
+        "lab_name_invalid",
+        "value_unstorable",
+        "database_refused",
+    ];
+
     pub(crate) fn by_schema(rejection: Rejection) -> Self {
         let code = match rejection.code {
             schema::Refusal::NotJson => "json_invalid",

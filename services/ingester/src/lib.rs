@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Batch, Config, Options, Sweep};
 use metrics::Metrics;
+pub use metrics::metric_families;
 use work::Intake;
 
 /// What keeps the ingester from starting.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use events::{ConsumeMetrics, PublishMetrics};
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
-use telemetry::metrics::{Origins, SECONDS, counter, counters, histograms};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+use telemetry::metrics::{Family, Label, Names, Registry, SECONDS, counter, counters, histograms, origin};
+
+use crate::follow::Refused;
 
 /// Every metric of the ingester.
 #[derive(Debug, Clone)]
@@ -16,7 +18,7 @@ pub(crate) struct Metrics {
     /// What is announced.
     pub(crate) publish: PublishMetrics,
     /// The origins that have metrics of their own.
-    pub(crate) origins: Arc<Origins>,
+    pub(crate) origins: Arc<Names>,
     /// Submissions finished, by origin, outcome (ingested, rejected) and reason.
     pub(crate) submissions: IntCounterVec,
     /// The same, as existing dashboards read it: submissions loaded.
@@ -35,37 +37,52 @@ pub(crate) struct Metrics {
     pub(crate) swept: IntCounter,
 }
 
+/// Every metric of the ingester as it is declared at the start, for the page about them.
+pub fn metric_families() -> Vec<Family> {
+    let registry = telemetry::metrics::registry("ingester");
+    Metrics::new(&registry);
+    registry.families()
+}
+
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
+        let outcome = Label::words("outcome", ["ingested", "rejected"]);
+        let reason = Label::words("reason", Refused::CODES.into_iter().chain([""]));
+        let kind = Label::words("kind", ["checkout", "build", "test", "issue", "incident"]);
+        let rule = Label::limited("rule", "a code of [faults.md](faults.md)");
         Self {
             database: db::Metrics::new(registry),
             consume: ConsumeMetrics::new(registry),
             publish: PublishMetrics::new(registry),
-            origins: Arc::default(),
+            origins: Arc::new(Names::of_origins()),
             submissions: counters(
                 registry,
                 "kcidb_submissions_finished_total",
                 "Submissions finished, by origin, outcome and reason",
-                &["origin", "outcome", "reason"],
+                &[origin(), outcome, reason],
             ),
-            ingestions: counter(registry, "kcidb_ingestions_total", "Total number of submissions loaded"),
+            ingestions: counter(
+                registry,
+                "kcidb_ingestions_total",
+                "Total number of submissions loaded, under the name of the existing system",
+            ),
             objects: counters(
                 registry,
                 "kcidb_ingested_objects_total",
                 "Objects loaded, by kind and origin of the submission",
-                &["kind", "origin"],
+                &[kind, origin()],
             ),
             faults: counters(
                 registry,
                 "kcidb_schema_faults_total",
                 "Faults of rejected documents, by origin and rule",
-                &["origin", "rule"],
+                &[origin(), rule],
             ),
             end_to_end: histograms(
                 registry,
                 "kcidb_submission_end_to_end_seconds",
                 "Time from receiving a submission to its commit",
-                &["origin"],
+                &[origin()],
                 SECONDS,
             ),
             batch_submissions: histograms(
@@ -80,7 +97,7 @@ impl Metrics {
                 registry,
                 "kcidb_db_retries_total",
                 "Transactions repeated, by kind of error",
-                &["kind"],
+                &[Label::words("kind", ["conflict", "outage"])],
             ),
             swept: counter(registry, "kcidb_swept_files_total", "Waiting files that no event announced"),
         }

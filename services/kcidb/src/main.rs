@@ -6,6 +6,7 @@ mod db;
 mod demo;
 mod health;
 mod log;
+mod metrics;
 mod queue;
 mod reanalyze;
 mod run;
@@ -70,6 +71,8 @@ enum Command {
     Spool(spool::Args),
     /// Asks a service whether it is well.
     Health(health::Args),
+    /// Prints what the services tell Prometheus: every metric with its type, its labels and their bounds (Markdown).
+    Metrics,
     /// Prints the shell's completion script.
     Completion {
         /// The shell.
@@ -130,6 +133,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queue(args) => queue::run(args).await,
         Command::Spool(args) => tokio::task::block_in_place(|| spool::run(args)),
         Command::Health(args) => health::run(args).await,
+        Command::Metrics => metrics::run(),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kcidb", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

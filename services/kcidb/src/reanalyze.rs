@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let action = if args.dry_run {
         Action::Show(Preview::new(&args.fetch, args.logspec_issue_age)?)
     } else {
-        let metrics = PublishMetrics::new(&prometheus::Registry::new());
+        let metrics = PublishMetrics::new(&telemetry::metrics::Registry::default());
         Action::Publish(Publisher::start(args.broker.clone(), "kcidb", metrics, stop.clone()))
     };
     let mut count = 0;

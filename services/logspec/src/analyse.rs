@@ -158,7 +158,7 @@ fn read(file: File, url: &str, bounds: Bounds, limit: usize) -> Result<(Vec<u8>,
     Ok((bytes, ends, is_cut))
 }
 
-/// The class of an error, as a metric's label: logs must not be able to make up thousands.
+/// The class of an error, as a metric's label: plain and short, though words of the log may be in it.
 fn class(error_type: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_');
     if error_type.len() <= 64 && error_type.bytes().all(is_plain) { error_type.to_owned() } else { "other".into() }

@@ -36,6 +36,7 @@ pub use address::Allowed;
 pub use catchup::{Catchup, Change, Preview, Request};
 pub use config::{Config, Fetch, Options, Sweep};
 use metrics::Metrics;
+pub use metrics::metric_families;
 pub use selection::Selection;
 use worker::Worker;
 

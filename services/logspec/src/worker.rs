@@ -250,7 +250,8 @@ impl Worker {
                 let (issues, incidents) = (mark.issues, mark.incidents);
                 tracing::info!(node.id, url, parser = analysed.parser.name, issues, incidents, "analysed a log");
                 for (class, count) in &analysed.classes {
-                    self.metrics.findings.with_label_values(&[analysed.parser.name, class]).inc_by(*count);
+                    let class = self.metrics.classes.label(class);
+                    self.metrics.findings.with_label_values(&[analysed.parser.name, &class]).inc_by(*count);
                 }
             }
             Err(failure) => tracing::info!(

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Options};
 use metrics::Metrics;
+pub use metrics::metric_families;
 
 /// What keeps the status service from starting.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,9 @@
 //! Every metric of the status service.
 
+use api::RequestMetrics;
 use events::ConsumeMetrics;
-use prometheus::{HistogramVec, IntCounterVec, Registry};
-use telemetry::metrics::{SECONDS, counters, histograms};
+use prometheus::IntCounterVec;
+use telemetry::metrics::{Family, Label, Registry, counters};
 
 /// Every metric of the status service.
 #[derive(Debug, Clone)]
@@ -11,12 +12,17 @@ pub(crate) struct Metrics {
     pub(crate) database: db::Metrics,
     /// The ledger's consumer.
     pub(crate) consume: ConsumeMetrics,
-    /// Questions answered, by route and status code.
-    pub(crate) requests: IntCounterVec,
-    /// Seconds per question, by route.
-    pub(crate) duration: HistogramVec,
+    /// Questions.
+    pub(crate) requests: RequestMetrics,
     /// Questions answered without the ledger, by reason.
     pub(crate) without_ledger: IntCounterVec,
+}
+
+/// Every metric of the status service as it is declared at the start, for the page about them.
+pub fn metric_families() -> Vec<Family> {
+    let registry = telemetry::metrics::registry("status");
+    Metrics::new(&registry);
+    registry.families()
 }
 
 impl Metrics {
@@ -24,24 +30,12 @@ impl Metrics {
         Self {
             database: db::Metrics::new(registry),
             consume: ConsumeMetrics::new(registry),
-            requests: counters(
-                registry,
-                "kcidb_http_requests_total",
-                "HTTP requests, by route and status code",
-                &["method", "route", "status"],
-            ),
-            duration: histograms(
-                registry,
-                "kcidb_http_request_duration_seconds",
-                "Time to answer an HTTP request",
-                &["route"],
-                SECONDS,
-            ),
+            requests: RequestMetrics::new(registry),
             without_ledger: counters(
                 registry,
                 "kcidb_status_without_ledger_total",
                 "Questions answered from the spool alone because the ledger did not answer",
-                &["reason"],
+                &[Label::words("reason", ["error", "timeout"])],
             ),
         }
     }

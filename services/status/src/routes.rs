@@ -1,9 +1,6 @@
 //! `GET /status?id=…` (spec rest-and-spool 4).
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use api::Error;
 use auth::Verifier;
@@ -47,15 +44,14 @@ pub(crate) fn router(state: State) -> Router {
 }
 
 async fn count(Extract(metrics): Extract<Metrics>, request: Request, next: Next) -> Response {
-    let (method, started) = (request.method().clone(), Instant::now());
+    let in_flight = metrics.requests.begin(request.method());
     let response = next.run(request).await;
     let route = if response.status() == StatusCode::NOT_FOUND && response.extensions().get::<api::Refusal>().is_some() {
         "other"
     } else {
         "/status"
     };
-    metrics.requests.with_label_values(&[method.as_str(), route, response.status().as_str()]).inc();
-    metrics.duration.with_label_values(&[route]).observe(started.elapsed().as_secs_f64());
+    in_flight.answered(route, response.status());
     response
 }
 

@@ -1,5 +1,5 @@
 //! What the HTTP services share: the JSON answer, the errors with their codes, the token of a request
-//! (spec rest-and-spool 1, 2, 9 B and C).
+//! (spec rest-and-spool 1, 2, 9 B and C), and what is counted of requests.
 //!
 //! Invariants
 //! - Every answer's object starts with the three keys `id`, `status`, `message`, all strings; further keys only follow.
@@ -8,7 +8,9 @@
 mod answer;
 mod authenticate;
 mod error;
+mod metrics;
 
 pub use answer::Answer;
 pub use authenticate::authenticate;
 pub use error::{Error, Refusal};
+pub use metrics::{InFlight, RequestMetrics};

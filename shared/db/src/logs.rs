@@ -55,7 +55,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Analyzed, Self::Failed, Self::Retrying, Self::Skipped];
+    /// Every outcome there is.
+    pub const ALL: [Self; 4] = [Self::Analyzed, Self::Failed, Self::Retrying, Self::Skipped];
 
     /// Its word, as in the table.
     pub const fn as_str(self) -> &'static str {

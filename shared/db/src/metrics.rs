@@ -8,11 +8,11 @@ use std::{
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use prometheus::{
-    Histogram, HistogramVec, IntGauge, Registry,
+    Histogram, HistogramVec, IntGauge,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use telemetry::metrics::{SECONDS, histograms};
+use telemetry::metrics::{Label, Registry, SECONDS, histograms};
 
 /// The tables that statements are counted by; any other is `other`.
 const TABLES: [&str; 12] = [
@@ -62,7 +62,9 @@ impl Metrics {
             size: gauge("kcidb_db_pool_size", "Connections to the database that are allowed"),
             in_use: gauge("kcidb_db_pool_in_use", "Connections to the database in use"),
         };
-        registry.register(Box::new(connections)).expect("a service has one pool");
+        registry.add(connections, &[]);
+        let statement =
+            "what is done to which of our tables, such as `insert tests`, or `begin`, `commit`, `rollback`, `other`";
         Self {
             pool,
             wait: histograms(
@@ -77,7 +79,7 @@ impl Metrics {
                 registry,
                 "kcidb_db_query_duration_seconds",
                 "Time of a statement of the database, by what it does and the table",
-                &["statement"],
+                &[Label::limited("statement", statement)],
                 SECONDS,
             ),
         }
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_pool_is_asked_when_its_figures_are_wanted() {
-        let registry = Registry::new();
+        let registry = Registry::default();
         let metrics = Metrics::new(&registry);
         metrics.watch_pool(|| (8, 3));
         let values: Vec<_> = registry

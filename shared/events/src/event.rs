@@ -43,6 +43,9 @@ macro_rules! events {
         })+
 
         impl Data {
+            /// The names of all events.
+            pub const NAMES: &[&str] = &[$($type),+];
+
             /// The event's name, such as `submission.received`: the type without prefix and version.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$name(_) => $type),+ }

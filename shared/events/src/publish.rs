@@ -90,6 +90,9 @@ impl Publisher {
             span.fail(outcome);
         }
         let name = event.data.name();
+        if matches!(result, Err(PublishError::Unroutable(_))) {
+            self.metrics.unroutable.with_label_values(&[name]).inc();
+        }
         self.metrics.published.with_label_values(&[name, outcome]).inc();
         self.metrics.duration.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
         result

@@ -10,10 +10,10 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use prometheus::{Registry, TextEncoder};
+use prometheus::TextEncoder;
 use tokio_util::sync::CancellationToken;
 
-use crate::Health;
+use crate::{Health, metrics::Registry};
 
 /// Binds the admin port and serves it until shutdown is complete; returns the address it is bound to.
 ///
