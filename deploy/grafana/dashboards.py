@@ -235,9 +235,11 @@ def origins():
         ]),
         ("Faults and delay", [
             panel("Faults by rule", "Faults of rejected documents per second, by the rule of the schema that they break.", "reqps",
-                  (rate("kcidb_schema_faults_total", "origin, rule", where), "{{origin}} {{rule}}"), width=12),
+                  (rate("kcidb_schema_faults_total", "origin, rule", where), "{{origin}} {{rule}}")),
             panel("From POST to commit by origin", "95 % of submissions are in the database within.", "s",
-                  (f"histogram_quantile(0.95, {rate('kcidb_submission_end_to_end_seconds_bucket', 'le, origin', where)})", "{{origin}}"), width=12),
+                  (f"histogram_quantile(0.95, {rate('kcidb_submission_end_to_end_seconds_bucket', 'le, origin', where)})", "{{origin}}")),
+            panel("Objects of foreign origins", "Submissions per second with objects of an origin that the token does not speak for, by what the policy does with them.",
+                  "reqps", (rate("kcidb_origin_mismatches_total", "policy"), "{{policy}}")),
         ]),
     ], [variable("origin", "Origin", "label_values(kcidb_submissions_total, origin)")])
 

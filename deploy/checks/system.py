@@ -1,0 +1,291 @@
+"""A private system of the program that is built here, small labs that use it, and a Prometheus that looks at it as the one of deploy/ does."""
+
+import base64
+import contextlib
+import http.client
+import http.server
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from report import ROOT, run as execute
+
+PROGRAM = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/kcidb"
+# So many times as fast as in production do rules look, and wait: ten minutes are ten seconds.
+FACTOR = 60
+# Seconds that anything may take; on a machine with nothing else to do it takes a few.
+PATIENCE = 180
+# What a setting of the program or of the servers begins with: the caller's are not for the system here.
+SETTINGS = re.compile(r"KCIDB_|JWT_|UNIFIED_|DATABASE_|PG|AMQP_|RABBITMQ_|OTEL_|INGEST_|STATUS_|ACME_|CERTBOT_")
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Broken(Exception):
+    """The system cannot be looked at; with a sentence."""
+
+
+def until(probe, patience=PATIENCE):
+    """Asks again and again until the answer is true, or patience ends; the last answer."""
+    end = time.monotonic() + patience
+    while not (answer := probe()) and time.monotonic() < end:
+        time.sleep(0.3)
+    return answer
+
+
+def fetch(url, body=None, method=None, **headers):
+    """Status and body of an answer; a refusal is one, too."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | headers
+    try:
+        with OPENER.open(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error).encode()
+
+
+def free_port():
+    """Below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def environment(**settings):
+    return {key: value for key, value in os.environ.items() if not SETTINGS.match(key)} | settings
+
+
+def shorter(duration):
+    """A duration of the rules, divided by the factor."""
+    seconds = sum(int(number) * SECONDS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
+    return f"{round(seconds * 1000 / FACTOR)}ms"
+
+
+def faster(rules):
+    """The alert rules with all durations divided by the factor; thresholds stay."""
+    spans = re.compile(rf"(?<=\[){DURATION}(?::{DURATION})?(?=\])|(?<=offset ){DURATION}")
+    for group in rules["groups"]:
+        if "interval" in group:
+            group["interval"] = shorter(group["interval"])
+        for rule in group["rules"]:
+            rule["expr"] = spans.sub(lambda span: re.sub(DURATION, lambda one: shorter(one[0]), span[0]), rule["expr"])
+            if "for" in rule:
+                rule["for"] = shorter(rule["for"])
+    return rules
+
+
+class System:
+    """The four services with their servers, a second gateway at the same spool, and Prometheus."""
+
+    def __init__(self, folder):
+        self.folder, self.info, self.processes = folder, {}, {}
+        self.gateway, self.gateway_admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.prometheus = f"127.0.0.1:{free_port()}"
+
+    def start(self):
+        settings = environment(
+            KCIDB_SPOOL_MIN_FREE="1", KCIDB_LOG_ALLOW="127.0.0.1", KCIDB_LOG_FAILURE_MEMORY="1s",
+            # So that a queue can be seen waiting, and a lock be given up.
+            KCIDB_INGESTER_PREFETCH="4", KCIDB_DATABASE_LOCK_TIMEOUT="2s")
+        code, out, err = execute(PROGRAM, "up", "--detach", "--json", "--dir", self.folder / "up", env=settings)
+        if code:
+            raise Broken(f"it does not start: {err.strip()} {self.end_of(self.folder / 'up/kcidb.log')}")
+        self.info = json.loads(out)
+        self.ports = json.loads((self.folder / "up/stack.json").read_text())["ports"]
+        self.start_gateway()
+        self.start_prometheus()
+
+    def stop(self):
+        for name in list(self.processes):
+            self.end(name)
+        execute(PROGRAM, "down", "--dir", self.folder / "up", env=environment())
+
+    def spawn(self, name, *command, **options):
+        with (self.folder / f"{name}.log").open("ab") as log:
+            command = [str(part) for part in command]
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, **options)
+
+    def end(self, name):
+        if process := self.processes.pop(name, None):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    @staticmethod
+    def end_of(log):
+        return " | ".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+
+    def start_gateway(self, min_free=1):
+        """The second gateway, with so many bytes that have to stay free in the spool."""
+        self.end("gateway")
+        self.spawn("gateway", PROGRAM, "run", "gateway", env=environment(
+            KCIDB_SPOOL=self.info["spool"], AMQP_URL=self.info["amqp_url"], JWT_SECRET=self.info["jwt_secret"],
+            KCIDB_GATEWAY_LISTEN=self.gateway, KCIDB_GATEWAY_ADMIN=self.gateway_admin, KCIDB_SPOOL_MIN_FREE=str(min_free), KCIDB_GRACE="1s"))
+        if not until(lambda: fetch(f"http://{self.gateway_admin}/livez")[0] == 200):
+            raise Broken(f"the second gateway does not start: {self.end_of(self.folder / 'gateway.log')}")
+
+    def start_prometheus(self):
+        import yaml
+        config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+        rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
+        (self.folder / "rules.yaml").write_text(json.dumps(faster(rules)))
+        config |= {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["rules.yaml"]}
+        for job in config["scrape_configs"]:
+            for group in job["static_configs"]:
+                group["targets"] = [address for target in group["targets"] for address in self.addresses(target)]
+        (self.folder / "prometheus.yml").write_text(json.dumps(config))
+        self.spawn("prometheus", "prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/metrics",
+                   f"--web.listen-address={self.prometheus}", "--log.level=warn")
+        if not until(lambda: fetch(f"http://{self.prometheus}/-/ready")[0] == 200):
+            raise Broken(f"Prometheus does not start: {self.end_of(self.folder / 'prometheus.log')}")
+        self.started = time.time()
+
+    def addresses(self, target):
+        """What a target of prometheus.yml is here."""
+        host = target.rsplit(":", 1)[0]
+        known = {name: [address] for name, address in self.info["admin"].items()}
+        known["gateway"].append(self.gateway_admin)
+        known |= {"rabbitmq": [f"127.0.0.1:{self.ports['prometheus']}"], "127.0.0.1": [self.prometheus]}
+        return known[host]
+
+    def ask(self, path, **parameters):
+        """What Prometheus says."""
+        status, body = fetch(f"http://{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        if status != 200:
+            raise Broken(f"Prometheus: {path} {parameters}: {body.decode(errors='replace')}")
+        return json.loads(body)["data"]
+
+    def history(self, expression):
+        """All values of an expression since the start that are numbers."""
+        data = self.ask("query_range", query=expression, start=self.started, end=time.time(), step=2)
+        return [value for series in data["result"] for _, value in series["values"] if value != "NaN"]
+
+    def alerts(self):
+        """Name and severity of the alerts that fire."""
+        return {(one["labels"]["alertname"], one["labels"]["severity"]) for one in self.ask("alerts")["alerts"] if one["state"] == "firing"}
+
+    def broker(self, path, body=None, method=None):
+        """An answer of RabbitMQ's management API."""
+        ui = self.info["rabbitmq_ui"]
+        login = base64.b64encode(f"{ui['user']}:{ui['password']}".encode()).decode()
+        status, answer = fetch(f"{ui['url']}api/{path}", body, method, Authorization=f"Basic {login}")
+        if not 200 <= status < 300:
+            raise Broken(f"RabbitMQ: {path}: {status} {answer.decode(errors='replace')}")
+        return json.loads(answer or b"null")
+
+    def tool(self, *command):
+        """The program as an operator calls it; what it prints."""
+        code, out, err = execute(PROGRAM, *command, env=environment(
+            AMQP_URL=self.info["amqp_url"], JWT_SECRET=self.info["jwt_secret"], RABBITMQ_MANAGEMENT_URL=self.info["rabbitmq_ui"]["url"]))
+        if code:
+            raise Broken(f"kcidb {' '.join(command)}: {out}{err}")
+        return out.strip()
+
+
+@contextlib.contextmanager
+def running():
+    """The system; at the end nothing of it is left, however that comes."""
+    with contextlib.ExitStack() as end:
+        folder = Path(tempfile.mkdtemp(prefix="kcidb-live-"))
+        end.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o755)  # user postgres passes through
+        system = System(folder)
+        end.callback(system.stop)
+        system.start()
+        yield system
+
+
+class Logs(http.server.BaseHTTPRequestHandler):
+    """The server of logs: each error is in two of them, and none is found while it is out of order."""
+
+    out_of_order = False
+
+    def do_GET(self):
+        kind, number = self.path.strip("/").split("/")
+        place = f"drivers/lab/part{int(number) // 2}"
+        text = {"build": f"  CC {place}.o\n{place}.c:12:3: error: expected ';'\nmake: *** [s:1: {place}.o] Error 1\n",
+                "boot": f"[    0.000000] Linux version 6.9.0\n[    1.{number:0>6}] Kernel panic - not syncing: VFS: Unable to mount root fs\n"}[kind]
+        self.send_response(503 if Logs.out_of_order else 200)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class Labs:
+    """Labs that submit all the time and ask what became of it; some do it wrong while `trouble` is on."""
+
+    def __init__(self, system):
+        self.system, self.trouble, self.ended = system, False, threading.Event()
+        self.logs = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Logs)
+        self.tokens = {origin: system.tool("token", "mint", origin) for origin in ("north", "south", "untidy", "garbled", "stranger")}
+        self.threads = [threading.Thread(target=self.logs.serve_forever), threading.Thread(target=self.work)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.logs.shutdown()
+        for thread in self.threads:
+            thread.join()
+        self.logs.server_close()
+
+    def work(self):
+        url = self.system.info["submit_url"]
+        for number in itertools.count():
+            if self.ended.wait(0.2):
+                return
+            origin = ("north", "south")[number % 2]
+            status, body = self.submit(url, origin, self.document(origin, number))
+            if status == 200:
+                fetch(f"{url}/status?id={json.loads(body)['id']}", Authorization=f"Bearer {self.tokens[origin]}")
+            if self.trouble and number % 2:
+                self.submit(url, "untidy", {"version": {"major": 5, "minor": 3}, "tests": [{"origin": "untidy"}]})
+                self.submit(url, "garbled", b'{"version": ')
+                self.submit(url, "stranger", self.document("north", f"s{number}", logs=False))
+                fetch(f"{url}/submit", self.document("north", number))
+                self.submit(f"http://{self.system.gateway}", "north", self.document("north", f"g{number}", logs=False))
+
+    def submit(self, url, origin, document):
+        return fetch(f"{url}/submit", document, Authorization=f"Bearer {self.tokens[origin]}")
+
+    def document(self, origin, number, logs=True):
+        """A checkout with a good and a failed build, and a failed boot."""
+        def named(what):
+            return f"{origin}:{what}{number}"
+
+        def log(kind):
+            return {"log_url": f"http://127.0.0.1:{self.logs.server_port}/{kind}/{number}"} if logs else {}
+
+        build = {"origin": origin, "checkout_id": named("checkout"), "architecture": "arm64"}
+        return {
+            "version": {"major": 5, "minor": 3},
+            "checkouts": [{"id": named("checkout"), "origin": origin, "tree_name": "example"}],
+            "builds": [build | {"id": named("good"), "status": "PASS"}, build | {"id": named("bad"), "status": "FAIL"} | log("build")],
+            "tests": [{"id": named("boot"), "origin": origin, "build_id": named("good"), "path": "boot", "status": "FAIL"} | log("boot")],
+        }
