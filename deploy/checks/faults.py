@@ -1,27 +1,40 @@
 """The running system is broken in every way that can be made here; the alerts fire, and are over when it is mended."""
 
 import contextlib
+import json
 import os
 import subprocess
 import time
 import urllib.parse
 from pathlib import Path
-from typing import NamedTuple, Callable
+from typing import Callable, NamedTuple
 
 from report import check, run as execute
-from system import Broken, Logs, environment, fetch, until
+from system import Broken, Logs, environment, until
 
 RABBITMQCTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 # How long the system is watched while all is well, in seconds: longer than most alerts wait before they fire.
 CALM = 12
-# Its window is as long as the whole check.
-SLOW = {"KcidbOriginRejected", "KcidbOriginMismatch"}
-DEAD = ("ingester.submissions", "status.ledger")
+
+
+def page(name, **labels):
+    return {"alertname": name, "severity": "page"} | labels
+
+
+def ticket(name, **labels):
+    return {"alertname": name, "severity": "ticket"} | labels
+
+
+def shown(alert):
+    labels = (f"{name}={value}" for name, value in alert.items() if name != "alertname")
+    return f"{alert['alertname']} ({', '.join(labels)})"
 
 
 class Fault(NamedTuple):
+    """Something that is wrong, and the alerts that tell of it, each by some of its labels."""
+
     what: str
-    alerts: set
+    alerts: list
     make: Callable
     mend: Callable
 
@@ -30,33 +43,46 @@ class Faults:
     """What can be broken."""
 
     def __init__(self, system, labs):
-        self.system, self.labs, self.lock = system, labs, None
+        self.system, self.labs, self.psql = system, labs, None
 
     def rounds(self):
         """The faults of a round are there at the same time."""
-        page, ticket = (lambda name: (name, "page")), (lambda name: (name, "ticket"))
+        system = self.system
         return [
             [
-                Fault("the server of logs is out of order", {ticket("KcidbLogFetchFailing"), ticket("KcidbRetryStorm")},
+                Fault("the server of logs is out of order", [ticket("KcidbLogFetchFailing"), ticket("KcidbRetryStorm", queue="logspec.failures")],
                       lambda: self.logs(True), lambda: self.logs(False)),
-                Fault("a message is none of ours", {ticket("KcidbDeadLetters")}, self.poison, self.drop_dead_letters),
-                Fault("the spool of a gateway is full", {page("KcidbGatewayErrors"), ticket("KcidbSpoolFull")}, self.fill_spool, self.system.start_gateway),
+                Fault("messages are none of ours", [severity("KcidbDeadLetters", queue="ingester.submissions.dead") for severity in (ticket, page)],
+                      self.poison, self.drop_dead_letters),
+                Fault("the spool of a gateway is full", [page("KcidbGatewayErrors"), ticket("KcidbSpoolFull")], self.fill_spool, system.start_gateway),
             ],
             [
-                Fault("a binding is gone", {page("KcidbUnroutable")}, self.unbind, lambda: self.system.tool("queue", "setup")),
-                Fault("a gateway is gone", {page("KcidbTargetDown")}, lambda: self.system.end("gateway"), self.system.start_gateway),
+                Fault("a worker's queue is not bound any more", [page("KcidbUnroutable", queue="ingester.submissions")],
+                      lambda: self.unbind("ingester.submissions"), self.set_up),
+                Fault("a gateway is gone", [page("KcidbTargetDown", instance=system.gateway_admin)], lambda: system.end("gateway"), system.start_gateway),
             ],
-            [Fault("the broker lets nobody in", {page("KcidbNoConsumers")}, self.lock_out, lambda: self.permit(".*"))],
-            [Fault("the broker has no memory left", {page("KcidbBrokerAlarm"), ticket("KcidbPublishDeferred")}, lambda: self.memory("1MB"), lambda: self.memory("1GB"))],
             [
-                Fault("a transaction locks the tables", {page("KcidbQueueStalled"), ticket("KcidbSpoolOld"), page("KcidbSpoolOld")},
+                Fault("the ledger's queue is not bound any more", [page("KcidbUnroutable", event="submission.ingested", service="ingester")],
+                      lambda: self.unbind("status.ledger"), self.set_up),
+            ],
+            [
+                Fault("the broker lets nobody in", [page("KcidbNoConsumers", queue=queue) for queue in ("ingester.submissions", "status.ledger")],
+                      self.lock_out, lambda: self.permit(".*")),
+            ],
+            [
+                Fault("the broker is short of memory", [page("KcidbBrokerAlarm"), ticket("KcidbPublishDeferred")],
+                      lambda: self.memory("1MB"), lambda: self.memory("1GB")),
+            ],
+            [
+                Fault("a transaction locks the tables", [page("KcidbQueueStalled", queue="ingester.submissions"), ticket("KcidbSpoolOld"), page("KcidbSpoolOld")],
                       self.lock_tables, self.unlock_tables),
             ],
         ]
 
-    def trouble(self):
-        """What goes on during all the rounds."""
-        return Fault("labs send what is wrong", {(name, "ticket") for name in SLOW}, lambda: self.send_wrong(True), lambda: self.send_wrong(False))
+    def wrong_submissions(self):
+        """What goes on during all the rounds: these alerts look at an hour."""
+        alerts = [ticket("KcidbOriginRejected", origin="untidy"), ticket("KcidbOriginRejected", origin="garbled"), ticket("KcidbOriginMismatch", policy="warn")]
+        return Fault("labs send what is wrong", alerts, lambda: self.send_wrong(True), lambda: self.send_wrong(False))
 
     def send_wrong(self, on):
         self.labs.trouble = on
@@ -67,22 +93,28 @@ class Faults:
 
     def poison(self):
         message = {"properties": {"delivery_mode": 2}, "routing_key": "submission.received.nobody", "payload": "no event", "payload_encoding": "string"}
-        self.system.broker("exchanges/kcidb/kcidb.events/publish", message)
+        for _ in range(10):
+            self.system.broker("exchanges/kcidb/kcidb.events/publish", message)
 
     def drop_dead_letters(self):
-        for queue in DEAD:
+        for queue in ("ingester.submissions", "status.ledger"):
             self.system.tool("queue", "drop", queue, "--yes")
 
     def fill_spool(self):
         about = os.statvfs(self.system.info["spool"])
         self.system.start_gateway(min_free=2 * about.f_bavail * about.f_frsize)
 
-    def unbind(self):
-        """Without the ledger's binding nobody hears that a submission is loaded."""
-        bindings = self.system.broker("bindings/kcidb/e/kcidb.events/q/status.ledger")
-        for binding in bindings:
-            key = urllib.parse.quote(binding["properties_key"], safe="")
-            self.system.broker(f"bindings/kcidb/e/kcidb.events/q/status.ledger/{key}", method="DELETE")
+    def unbind(self, queue):
+        place = f"bindings/kcidb/e/kcidb.events/q/{queue}"
+        for binding in self.system.broker(place):
+            self.system.broker(f"{place}/{urllib.parse.quote(binding['properties_key'], safe='')}", method="DELETE")
+        with contextlib.suppress(Broken):
+            self.system.tool("queue", "check")
+            raise AssertionError("`kcidb queue check` does not see a binding that is missing")
+
+    def set_up(self):
+        self.system.tool("queue", "setup")
+        self.system.tool("queue", "check")
 
     def permit(self, what):
         user = self.system.info["rabbitmq_ui"]["user"]
@@ -95,6 +127,7 @@ class Faults:
                 self.system.broker(f"connections/{urllib.parse.quote(connection['name'], safe='')}", method="DELETE")
 
     def memory(self, limit):
+        """How much memory the broker may use."""
         home = self.system.folder / "up/rabbitmq"
         code, out, err = execute(RABBITMQCTL, "--node", "kcidb@localhost", "set_vm_memory_high_watermark", "absolute", limit,
                                  env=environment(HOME=str(home), ERL_EPMD_PORT=str(self.system.ports["epmd"]), RABBITMQ_CONF_ENV_FILE="/dev/null"))
@@ -102,58 +135,87 @@ class Faults:
             raise Broken(f"rabbitmqctl: {out}{err}")
 
     def lock_tables(self):
-        """Somebody's transaction is left open, and a file is old as if it had waited for hours."""
-        self.lock = subprocess.Popen(["psql", "--quiet", "--no-psqlrc", self.system.info["database_url"]], stdin=subprocess.PIPE, text=True, env=environment())
-        self.lock.stdin.write("BEGIN; LOCK TABLE checkouts, builds, tests, kcidb_ng.submissions;\n")
-        self.lock.stdin.flush()
+        """Somebody leaves a transaction open, and a file is as old as if it had waited for hours."""
+        command = ["psql", "--quiet", "--no-psqlrc", self.system.info["database_url"]]
+        self.psql = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+        self.psql.stdin.write("BEGIN; LOCK TABLE checkouts, builds, tests, kcidb_ng.submissions;\n\\echo done\n")
+        self.psql.stdin.flush()
+        self.psql.stdout.readline()
         waiting = Path(self.system.info["spool"], "submission-forgotten.json")
-        waiting.with_suffix(".temp").write_text('{"version": {"major": 5, "minor": 3}}')
-        os.utime(waiting.with_suffix(".temp"), (time.time() - 7200,) * 2)
-        waiting.with_suffix(".temp").rename(waiting)
+        draft = waiting.with_suffix(".temp")
+        draft.write_text(json.dumps(self.labs.document("north", "forgotten", logs=False)))
+        os.utime(draft, (time.time() - 7200,) * 2)
+        draft.rename(waiting)
 
     def unlock_tables(self):
-        self.lock.communicate()
+        if self.psql:
+            self.psql.communicate()
+
+
+class Watch:
+    """The alerts that fire, and have fired since somebody began to look."""
+
+    def __init__(self, system):
+        self.system, self.seen = system, []
+
+    def look(self):
+        """The labels of what fires now."""
+        firing = self.system.alerts()
+        self.seen += (one for one in firing if one not in self.seen)
+        return firing
+
+    def missing(self, alerts):
+        return [alert for alert in alerts if not matching(alert, self.seen)]
+
+    def all_fire(self, alerts):
+        until(lambda: (self.look(), not self.missing(alerts))[1])
+
+    def all_quiet(self, alerts):
+        """Whatever still fires in the end."""
+        until(lambda: not any(matching(alert, self.look()) for alert in alerts))
+        return [alert for alert in alerts if matching(alert, self.look())]
+
+
+def matching(alert, firing):
+    return any(alert.items() <= labels.items() for labels in firing)
 
 
 def run(system, labs):
-    """All rounds, one after the other."""
+    """All rounds, one after the other, and one fault that is there during all of them."""
     faults = Faults(system, labs)
-    rounds, trouble = faults.rounds(), faults.trouble()
-    wanted = trouble.alerts.union(*(fault.alerts for some in rounds for fault in some))
-    check("alerts: none fires while all is well", (f"{name} ({severity}) does" for name, severity in sorted(calm(system) & wanted)))
-    seen = set()
-
-    def fires(alerts):
-        def look():
-            seen.update(system.alerts())
-            return alerts <= seen
-        return until(look)
-
-    def judge(some):
-        for fault in some:
-            check(f"alerts: {fault.what}: {', '.join(sorted({name for name, _ in fault.alerts}))}",
-                  (f"{name} ({severity}) does not fire" for name, severity in sorted(fault.alerts - seen)))
-
-    trouble.make()
-    for some in rounds:
-        for fault in some:
-            fault.make()
-        fires(set().union(*(fault.alerts for fault in some)))
-        for fault in some:
-            fault.mend()
-        judge(some)
-    fires(trouble.alerts)
-    judge([trouble])
-    trouble.mend()
-    passing = {alert for alert in wanted if alert[0] not in SLOW}
-    until(lambda: not system.alerts() & passing)
-    check("alerts: all are over when all is mended", (f"{name} ({severity}) still fires" for name, severity in sorted(system.alerts() & passing)))
-
-
-def calm(system):
-    """The alerts that fire while nothing is broken."""
-    seen, end = set(), time.monotonic() + CALM
+    rounds, lasting = faults.rounds(), faults.wrong_submissions()
+    passing = [alert for some in rounds for fault in some for alert in fault.alerts]
+    watch = Watch(system)
+    end = time.monotonic() + CALM
     while time.monotonic() < end:
-        seen |= system.alerts()
+        watch.look()
         time.sleep(0.5)
-    return seen
+    check("alerts: none fires while all is well", (f"{shown(alert)} does" for alert in passing + lasting.alerts if matching(alert, watch.seen)))
+
+    lasting.make()
+    for some in rounds:
+        break_and_mend(some, Watch(system))
+    watch.all_fire(lasting.alerts)
+    check(f"alerts: {lasting.what}", (f"{shown(alert)} does not fire" for alert in watch.missing(lasting.alerts)))
+    named = {one["origin"] for one in watch.seen if one["alertname"] == "KcidbOriginRejected"}
+    check("alerts: no other labs are named", named - {"untidy", "garbled"})
+    lasting.mend()
+    check("alerts: all are over when all is mended", (f"{shown(alert)} still fires" for alert in watch.all_quiet(passing)))
+
+
+def break_and_mend(faults, watch):
+    """One round: what is to be seen must not be there yet, so that it comes from these faults."""
+    alerts = [alert for fault in faults for alert in fault.alerts]
+    earlier = watch.all_quiet(alerts)
+    watch.seen.clear()
+    try:
+        for fault in faults:
+            fault.make()
+        watch.all_fire(alerts)
+    finally:
+        for fault in faults:
+            fault.mend()
+    for fault in faults:
+        names = ", ".join(sorted({alert["alertname"] for alert in fault.alerts}))
+        problems = [f"{shown(alert)} fired before" for alert in fault.alerts if alert in earlier]
+        check(f"alerts: {fault.what}: {names}", problems + [f"{shown(alert)} does not fire" for alert in watch.missing(fault.alerts)])

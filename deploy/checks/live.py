@@ -58,7 +58,7 @@ def dashboards(running):
 def selectors(running):
     """What the alert rules ask for and nobody exports."""
     text = (ROOT / "deploy/prometheus/rules.yaml").read_text()
-    for one in sorted(set(re.findall(r'\b(?:kcidb|rabbitmq)_\w+(?:\{(?:[^}"]|"[^"]*")*\})?', text))):
+    for one in sorted(set(re.findall(r'(?<!")\b(?:kcidb|rabbitmq)_\w+(?:\{(?:[^}"]|"[^"]*")*\})?|\{__name__=~"[^"]*"\}', text))):
         if not running.history(one):
             yield f"there is no {one}"
 

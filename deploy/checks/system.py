@@ -181,8 +181,8 @@ class System:
         return [value for series in data["result"] for _, value in series["values"] if value != "NaN"]
 
     def alerts(self):
-        """Name and severity of the alerts that fire."""
-        return {(one["labels"]["alertname"], one["labels"]["severity"]) for one in self.ask("alerts")["alerts"] if one["state"] == "firing"}
+        """The labels of the alerts that fire."""
+        return [one["labels"] for one in self.ask("alerts")["alerts"] if one["state"] == "firing"]
 
     def broker(self, path, body=None, method=None):
         """An answer of RabbitMQ's management API."""

@@ -292,6 +292,7 @@ def logspec():
                   (f"{rate('kcidb_incidents_total')} / {rate('kcidb_issues_total', where='state=' + chr(34) + 'new' + chr(34))}", "incidents per new issue")),
             panel("Nodes finished", "Failed nodes per second whose log has been dealt with, by outcome and reason.", "ops",
                   (rate("kcidb_logs_total", "outcome, reason"), "{{outcome}} {{reason}}"), stack=True),
+            panel("Found by the sweep", "Failed nodes that no event had told of, per second.", "ops", (rate("kcidb_swept_nodes_total"), "found")),
         ]),
     ])
 
