@@ -104,10 +104,12 @@ class System:
             KCIDB_SPOOL_MIN_FREE="1", KCIDB_LOG_ALLOW="127.0.0.1", KCIDB_LOG_FAILURE_MEMORY="1s",
             # So that a queue can be seen waiting, and a lock be given up.
             KCIDB_INGESTER_PREFETCH="4", KCIDB_DATABASE_LOCK_TIMEOUT="2s")
-        code, out, err = execute(PROGRAM, "up", "--detach", "--json", "--dir", self.folder / "up", env=settings)
-        if code:
-            raise Broken(f"it does not start: {err.strip()} {self.end_of(self.folder / 'up/kcidb.log')}")
-        self.info = json.loads(out)
+        self.spawn("up", PROGRAM, "up", "--json", "--dir", self.folder / "up", env=settings)
+        where = self.folder / "up/up.json"
+        until(lambda: where.exists() or self.processes["up"].poll() is not None)
+        if not where.exists():
+            raise Broken(f"it does not start: {self.end_of('up')}")
+        self.info = json.loads(where.read_text())
         self.ports = json.loads((self.folder / "up/stack.json").read_text())["ports"]
         self.start_gateway()
         self.start_prometheus()
@@ -115,6 +117,7 @@ class System:
     def stop(self):
         for name in list(self.processes):
             self.end(name)
+        # Servers that a killed process has left.
         execute(PROGRAM, "down", "--dir", self.folder / "up", env=environment())
 
     def spawn(self, name, *command, **options):
@@ -126,14 +129,14 @@ class System:
         if process := self.processes.pop(name, None):
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
-    @staticmethod
-    def end_of(log):
-        return " | ".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+    def end_of(self, name):
+        """The last lines that a process wrote."""
+        return " | ".join((self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-5:])
 
     def start_gateway(self, min_free=1):
         """The second gateway, with so many bytes that have to stay free in the spool."""
@@ -142,7 +145,7 @@ class System:
             KCIDB_SPOOL=self.info["spool"], AMQP_URL=self.info["amqp_url"], JWT_SECRET=self.info["jwt_secret"],
             KCIDB_GATEWAY_LISTEN=self.gateway, KCIDB_GATEWAY_ADMIN=self.gateway_admin, KCIDB_SPOOL_MIN_FREE=str(min_free), KCIDB_GRACE="1s"))
         if not until(lambda: fetch(f"http://{self.gateway_admin}/livez")[0] == 200):
-            raise Broken(f"the second gateway does not start: {self.end_of(self.folder / 'gateway.log')}")
+            raise Broken(f"the second gateway does not start: {self.end_of('gateway')}")
 
     def start_prometheus(self):
         import yaml
@@ -157,16 +160,17 @@ class System:
         self.spawn("prometheus", "prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/metrics",
                    f"--web.listen-address={self.prometheus}", "--log.level=warn")
         if not until(lambda: fetch(f"http://{self.prometheus}/-/ready")[0] == 200):
-            raise Broken(f"Prometheus does not start: {self.end_of(self.folder / 'prometheus.log')}")
+            raise Broken(f"Prometheus does not start: {self.end_of('prometheus')}")
         self.started = time.time()
 
     def addresses(self, target):
         """What a target of prometheus.yml is here."""
-        host = target.rsplit(":", 1)[0]
         known = {name: [address] for name, address in self.info["admin"].items()}
         known["gateway"].append(self.gateway_admin)
         known |= {"rabbitmq": [f"127.0.0.1:{self.ports['prometheus']}"], "127.0.0.1": [self.prometheus]}
-        return known[host]
+        if found := known.get(target.rsplit(":", 1)[0]):
+            return found
+        raise Broken(f"prometheus.yml has a target {target}, which the running system has not")
 
     def ask(self, path, **parameters):
         """What Prometheus says."""
