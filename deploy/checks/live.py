@@ -7,6 +7,7 @@ import sys
 
 import faults
 import grafana
+import labs
 import smoke
 import system
 from report import ROOT, check, have, passes, say
@@ -77,8 +78,8 @@ def examine(running):
     check("the running system: services are ready, and Prometheus reaches them", ready(running))
     env = system.environment(GATEWAY_URL=running.info["submit_url"], JWT_SECRET=running.info["jwt_secret"], no_proxy="127.0.0.1")
     passes("the running system: helm test", sys.executable, smoke.SCRIPT, env=env)
-    with system.Labs(running) as labs:
-        faults.run(running, labs)
+    with labs.Labs(running) as busy:
+        faults.run(running, busy)
         dashboards(running)
         check("alerts: what they look at is exported", selectors(running))
 

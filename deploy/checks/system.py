@@ -1,10 +1,8 @@
-"""A private system of the program that is built here, small labs that use it, and a Prometheus that looks at it as the one of deploy/ does."""
+"""A private system of the program that is built here, and a Prometheus that looks at it as the one of deploy/ does."""
 
 import base64
 import contextlib
 import http.client
-import http.server
-import itertools
 import json
 import os
 import random
@@ -13,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -102,8 +99,8 @@ class System:
     def start(self):
         settings = environment(
             KCIDB_SPOOL_MIN_FREE="1", KCIDB_LOG_ALLOW="127.0.0.1", KCIDB_LOG_FAILURE_MEMORY="1s",
-            # So that a queue can be seen waiting, and a lock be given up.
-            KCIDB_INGESTER_PREFETCH="4", KCIDB_DATABASE_LOCK_TIMEOUT="2s")
+            # So that messages can be seen waiting for a worker, and workers for a connection, and a lock is given up.
+            KCIDB_INGESTER_PREFETCH="4", KCIDB_DATABASE_CONNECTIONS="3", KCIDB_DATABASE_LOCK_TIMEOUT="2s")
         self.spawn("up", PROGRAM, "up", "--json", "--dir", self.folder / "up", env=settings)
         where = self.folder / "up/up.json"
         until(lambda: where.exists() or self.processes["up"].poll() is not None)
@@ -217,79 +214,3 @@ def running():
         end.callback(system.stop)
         system.start()
         yield system
-
-
-class Logs(http.server.BaseHTTPRequestHandler):
-    """The server of logs: each error is in two of them, and none is found while it is out of order."""
-
-    out_of_order = False
-
-    def do_GET(self):
-        kind, number = self.path.strip("/").split("/")
-        place = f"drivers/lab/part{int(number) // 2}"
-        text = {"build": f"  CC {place}.o\n{place}.c:12:3: error: expected ';'\nmake: *** [s:1: {place}.o] Error 1\n",
-                "boot": f"[    0.000000] Linux version 6.9.0\n[    1.{number:0>6}] Kernel panic - not syncing: VFS: Unable to mount root fs\n"}[kind]
-        self.send_response(503 if Logs.out_of_order else 200)
-        self.send_header("Content-Type", "text/plain")
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_):
-        pass
-
-
-class Labs:
-    """Labs that submit all the time and ask what became of it; some do it wrong while `trouble` is on."""
-
-    def __init__(self, system):
-        self.system, self.trouble, self.ended = system, False, threading.Event()
-        self.logs = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Logs)
-        self.tokens = {origin: system.tool("token", "mint", origin) for origin in ("north", "south", "untidy", "garbled", "stranger")}
-        self.threads = [threading.Thread(target=self.logs.serve_forever), threading.Thread(target=self.work)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.logs.shutdown()
-        for thread in self.threads:
-            thread.join()
-        self.logs.server_close()
-
-    def work(self):
-        url = self.system.info["submit_url"]
-        for number in itertools.count():
-            if self.ended.wait(0.2):
-                return
-            origin = ("north", "south")[number % 2]
-            status, body = self.submit(url, origin, self.document(origin, number))
-            if status == 200:
-                fetch(f"{url}/status?id={json.loads(body)['id']}", Authorization=f"Bearer {self.tokens[origin]}")
-            if self.trouble and number % 2:
-                self.submit(url, "untidy", {"version": {"major": 5, "minor": 3}, "tests": [{"origin": "untidy"}]})
-                self.submit(url, "garbled", b'{"version": ')
-                self.submit(url, "stranger", self.document("north", f"s{number}", logs=False))
-                fetch(f"{url}/submit", self.document("north", number))
-                self.submit(f"http://{self.system.gateway}", "north", self.document("north", f"g{number}", logs=False))
-
-    def submit(self, url, origin, document):
-        return fetch(f"{url}/submit", document, Authorization=f"Bearer {self.tokens[origin]}")
-
-    def document(self, origin, number, logs=True):
-        """A checkout with a good and a failed build, and a failed boot."""
-        def named(what):
-            return f"{origin}:{what}{number}"
-
-        def log(kind):
-            return {"log_url": f"http://127.0.0.1:{self.logs.server_port}/{kind}/{number}"} if logs else {}
-
-        build = {"origin": origin, "checkout_id": named("checkout"), "architecture": "arm64"}
-        return {
-            "version": {"major": 5, "minor": 3},
-            "checkouts": [{"id": named("checkout"), "origin": origin, "tree_name": "example"}],
-            "builds": [build | {"id": named("good"), "status": "PASS"}, build | {"id": named("bad"), "status": "FAIL"} | log("build")],
-            "tests": [{"id": named("boot"), "origin": origin, "build_id": named("good"), "path": "boot", "status": "FAIL"} | log("boot")],
-        }
