@@ -56,13 +56,16 @@ def fetch(url, body=None, method=None, **headers):
         return 0, str(error).encode()
 
 
-def free_port():
-    """Below those that the system gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
+def free_addresses(count):
+    """Their ports are below those that the system gives to outgoing connections, and above those that servers and tests of the program take."""
+    found = []
+    for port in random.sample(range(32_000, 32_768), 768):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            found.append(f"127.0.0.1:{port}")
+        if len(found) == count:
+            return found
+    raise Broken("no port is free")
 
 
 def environment(**settings):
@@ -93,8 +96,7 @@ class System:
 
     def __init__(self, folder):
         self.folder, self.info, self.processes = folder, {}, {}
-        self.gateway, self.gateway_admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        self.prometheus = f"127.0.0.1:{free_port()}"
+        self.gateway, self.gateway_admin, self.prometheus = free_addresses(3)
 
     def start(self):
         settings = environment(
@@ -103,9 +105,7 @@ class System:
             KCIDB_INGESTER_PREFETCH="4", KCIDB_DATABASE_CONNECTIONS="3", KCIDB_DATABASE_LOCK_TIMEOUT="2s")
         self.spawn("up", PROGRAM, "up", "--json", "--dir", self.folder / "up", env=settings)
         where = self.folder / "up/up.json"
-        until(lambda: where.exists() or self.processes["up"].poll() is not None)
-        if not where.exists():
-            raise Broken(f"it does not start: {self.end_of('up')}")
+        self.wait_for("up", where.exists)
         self.info = json.loads(where.read_text())
         self.ports = json.loads((self.folder / "up/stack.json").read_text())["ports"]
         self.start_gateway()
@@ -131,18 +131,23 @@ class System:
                 process.kill()
                 process.wait()
 
-    def end_of(self, name):
-        """The last lines that a process wrote."""
-        return " | ".join((self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-5:])
+    def wait_for(self, name, is_up):
+        """Returns when a process that was started does its work."""
+        process = self.processes[name]
+        until(lambda: is_up() or process.poll() is not None)
+        if not is_up():
+            said = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-5:]
+            raise Broken(f"{name} does not start: {' | '.join(said)}")
 
     def start_gateway(self, min_free=1):
-        """The second gateway, with so many bytes that have to stay free in the spool."""
+        """The second gateway, with so many bytes that have to stay free in the spool. Returns when it has done with the broker's queues."""
         self.end("gateway")
+        log = self.folder / "gateway.log"
+        before = log.stat().st_size if log.exists() else 0
         self.spawn("gateway", PROGRAM, "run", "gateway", env=environment(
             KCIDB_SPOOL=self.info["spool"], AMQP_URL=self.info["amqp_url"], JWT_SECRET=self.info["jwt_secret"],
             KCIDB_GATEWAY_LISTEN=self.gateway, KCIDB_GATEWAY_ADMIN=self.gateway_admin, KCIDB_SPOOL_MIN_FREE=str(min_free), KCIDB_GRACE="1s"))
-        if not until(lambda: fetch(f"http://{self.gateway_admin}/livez")[0] == 200):
-            raise Broken(f"the second gateway does not start: {self.end_of('gateway')}")
+        self.wait_for("gateway", lambda: b"connected for publishing" in log.read_bytes()[before:])
 
     def start_prometheus(self):
         import yaml
@@ -156,8 +161,7 @@ class System:
         (self.folder / "prometheus.yml").write_text(json.dumps(config))
         self.spawn("prometheus", "prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/metrics",
                    f"--web.listen-address={self.prometheus}", "--log.level=warn")
-        if not until(lambda: fetch(f"http://{self.prometheus}/-/ready")[0] == 200):
-            raise Broken(f"Prometheus does not start: {self.end_of('prometheus')}")
+        self.wait_for("prometheus", lambda: fetch(f"http://{self.prometheus}/-/ready")[0] == 200)
         self.started = time.time()
 
     def addresses(self, target):
