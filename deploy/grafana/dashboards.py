@@ -235,9 +235,11 @@ def origins():
         ]),
         ("Faults and delay", [
             panel("Faults by rule", "Faults of rejected documents per second, by the rule of the schema that they break.", "reqps",
-                  (rate("kcidb_schema_faults_total", "origin, rule", where), "{{origin}} {{rule}}"), width=12),
+                  (rate("kcidb_schema_faults_total", "origin, rule", where), "{{origin}} {{rule}}")),
             panel("From POST to commit by origin", "95 % of submissions are in the database within.", "s",
-                  (f"histogram_quantile(0.95, {rate('kcidb_submission_end_to_end_seconds_bucket', 'le, origin', where)})", "{{origin}}"), width=12),
+                  (f"histogram_quantile(0.95, {rate('kcidb_submission_end_to_end_seconds_bucket', 'le, origin', where)})", "{{origin}}")),
+            panel("Objects of foreign origins", "Submissions per second with objects of an origin that the token does not speak for, by what the policy does with them.",
+                  "reqps", (rate("kcidb_origin_mismatches_total", "policy"), "{{policy}}")),
         ]),
     ], [variable("origin", "Origin", "label_values(kcidb_submissions_total, origin)")])
 
@@ -290,6 +292,7 @@ def logspec():
                   (f"{rate('kcidb_incidents_total')} / {rate('kcidb_issues_total', where='state=' + chr(34) + 'new' + chr(34))}", "incidents per new issue")),
             panel("Nodes finished", "Failed nodes per second whose log has been dealt with, by outcome and reason.", "ops",
                   (rate("kcidb_logs_total", "outcome, reason"), "{{outcome}} {{reason}}"), stack=True),
+            panel("Found by the sweep", "Failed nodes that no event had told of, per second.", "ops", (rate("kcidb_swept_nodes_total"), "found")),
         ]),
     ])
 
