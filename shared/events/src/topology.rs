@@ -1,5 +1,6 @@
 //! Exchanges and queues (spec ops.md 11). Queues are declared with durability and type only; limits are policies, which
-//! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs.
+//! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs. Who may use them is in
+//! `deploy/rabbitmq/users.json`: what a new event, exchange or queue needs has to be there, too.
 
 use std::time::Duration;
 
