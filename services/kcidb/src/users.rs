@@ -98,11 +98,12 @@ pub(crate) async fn apply(broker: &Broker, passwords: &Passwords) -> anyhow::Res
         let (name, rights) = (broker.user_of(service), &RIGHTS[service]);
         let user = json!({"password": password, "tags": rights.tags});
         broker.send(Method::PUT, &["users", &name], &user).await?;
-        broker.send(Method::PUT, &["permissions", &broker.vhost, &name], &rights.permissions()).await?;
+        // Keys come first: until there are some, every key would do.
         for (exchange, key) in &rights.keys {
             let body = json!({"exchange": exchange, "write": key, "read": "^$"});
             broker.send(Method::PUT, &["topic-permissions", &broker.vhost, &name], &body).await?;
         }
+        broker.send(Method::PUT, &["permissions", &broker.vhost, &name], &rights.permissions()).await?;
         done.push(format!("the user {name} has its password and its rights"));
     }
     Ok(done)
