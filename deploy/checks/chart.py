@@ -21,6 +21,7 @@ REFUSED = [
     ("no database", ["database.existingSecret="], "database.existingSecret is required"),
     ("no broker", ["rabbitmq.existingSecret="], "rabbitmq.existingSecret is required"),
     ("HPA and KEDA", ["ingester.autoscaling.enabled=true", "ingester.keda.enabled=true"], "are both on: choose one"),
+    ("users of the broker without its host", ["rabbitmq.users.existingSecret=x"], "needs rabbitmq.host"),
     ("ReadWriteOnce and several pods", ["spool.volume.accessModes={ReadWriteOnce}"], "must have ReadWriteMany"),
     ("an object store", ["spool.type=s3"], "keeps submissions on a volume only"),
     ("a misspelt origin policy", ["auth.originPolicy=enforced"], "auth.originPolicy"),
@@ -131,6 +132,32 @@ def agreement():
         {path.rsplit(".", 1)[1] for path in known if re.search(r"\.config\.\w+$", path)}))
 
 
+def users(docs):
+    """With users of their own, services get their own password at the broker alone; the topology Job gets all."""
+    def env(suffix):
+        job = [doc for doc in docs if doc["kind"] in ("Deployment", "Job") and doc["metadata"]["name"].endswith(suffix)][0]
+        return {variable["name"]: variable for variable in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    def secret(variable):
+        return tuple(variable["valueFrom"]["secretKeyRef"][key] for key in ("name", "key"))
+
+    services = {name: env(f"-{name}") for name in ("gateway", "ingester", "logspec", "status")}
+    seen = {secret(variable)[0] for given in services.values() for variable in given.values() if "valueFrom" in variable}
+    job = {name.removeprefix("KCIDB_BROKER_PASSWORD_").lower(): variable for name, variable in env("-topology").items() if name.startswith("KCIDB_BROKER_PASSWORD_")}
+    keys = {name: secret(given["RABBITMQ_PASSWORD"]) for name, given in services.items()}
+    own = {name: ("kcidb-broker-users", "STATUS" if name == "status" else name) for name in services}
+    rights = json.loads((ROOT / "deploy/rabbitmq/users.json").read_text())
+    authentication = [doc for doc in docs if doc["kind"] == "TriggerAuthentication"][0]["spec"]["secretTargetRef"]
+    return {
+        "users: each service is its own user": all(given["RABBITMQ_USERNAME"].get("value") == f"kcidb-{name}" for name, given in services.items()) and keys == own,
+        "users: no service sees the administrator": "rabbit-admin" not in seen and secret(env("-topology")["RABBITMQ_PASSWORD"])[0] == "rabbit-admin",
+        "users: services declare nothing, the Job does": all(given["KCIDB_BROKER_DECLARE"]["value"] == "false" for given in services.values()) and "KCIDB_BROKER_DECLARE" not in env("-topology"),
+        "users: the Job gets the password that each service has": set(job) == set(rights) and all(secret(job[name]) == keys[name] for name in keys),
+        "users: operator and KEDA are optional": {name for name, variable in job.items() if variable["valueFrom"]["secretKeyRef"].get("optional")} == {"operator", "keda"},
+        "users: KEDA asks as its own user": {ref["parameter"]: (ref["name"], ref["key"]) for ref in authentication} == {"username": ("test-kcidb-keda", "username"), "password": ("kcidb-broker-users", "keda")},
+    }
+
+
 def expectations(docs):
     """What single files of values are about."""
     def find(case, kind, suffix=""):
@@ -150,6 +177,7 @@ def expectations(docs):
                            for variable in find(case, "Deployment", "-gateway")[0]["spec"]["template"]["spec"]["containers"][0]["env"]
                            if variable["name"] == "KCIDB_ORIGIN_POLICY"}
     facts = {
+        **users(docs["users"]),
         "minimal: four services": len(find("minimal", "Deployment")) == 4,
         "the gateway is told the origin policy, by default to enforce it": policies_of_origins == {"minimal": "enforce", "demo": "warn", "all-off": "off"},
         "minimal: nothing optional": not kinds("minimal") & {"Ingress", "HTTPRoute", "HorizontalPodAutoscaler", "NetworkPolicy", "Secret", "StatefulSet", *CUSTOM},

@@ -1,18 +1,21 @@
-"""Dockerfile, compose and its variables."""
+"""Dockerfile and image, compose and its variables."""
 
+import json
 import os
 import re
 import tempfile
 
 import policies
-from report import ROOT, check, have, passes, run as execute
+from report import ROOT, check, have, passes, relay, run as execute
 
 DEPLOY = ROOT / "deploy"
-SECRETS = {"JWT_SECRET": "a", "POSTGRES_PASSWORD": "b", "RABBITMQ_PASSWORD": "c"}
+FILES = ("compose.yaml", "compose.users.yaml")
+SECRETS = {"JWT_SECRET": "a", "POSTGRES_PASSWORD": "b", "RABBITMQ_PASSWORD": "administrator-only"}
+USERS = {f"RABBITMQ_PASSWORD_{service}": f"password-{service.lower()}" for service in ("GATEWAY", "INGESTER", "LOGSPEC", "STATUS")}
 
 
 def compose_text():
-    return (DEPLOY / "compose.yaml").read_text()
+    return "".join((DEPLOY / name).read_text() for name in FILES)
 
 
 def variables():
@@ -43,18 +46,45 @@ def run():
     check("version, toolchain and user are the same in image, chart and compose", same_as_chart())
     if have("hadolint", "Dockerfile"):
         passes("hadolint Dockerfile", "hadolint", "--config", DEPLOY / "hadolint.yaml", DEPLOY / "Dockerfile")
+    relay("deploy/check-image")
     if have("docker-compose", "compose"):
         with tempfile.NamedTemporaryFile() as empty:
             compose(empty.name)
+            users(empty.name)
+
+
+def clean():
+    """The environment without variables of ours."""
+    return {key: value for key, value in os.environ.items() if key not in SECRETS | USERS}
+
+
+def users(env_file):
+    """With compose.users.yaml, each service has a password of its own, which is the one that the broker is told, and no other."""
+    command = ("docker-compose", *(part for name in FILES for part in ("--file", DEPLOY / name)), "--env-file", env_file)
+    import yaml
+    code, out, err = execute(*command, "config", env=clean() | SECRETS | USERS)
+    if code:
+        check("compose with a user for each service", [err])
+        return
+    services = yaml.safe_load(out)["services"]
+    told = services["topology"]["environment"]
+    known = {"topology": {SECRETS["RABBITMQ_PASSWORD"], *USERS.values()}, "rabbitmq": {SECRETS["RABBITMQ_PASSWORD"]}}
+    for service in ("gateway", "ingester", "logspec", "status"):
+        known[service] = {told[f"KCIDB_BROKER_PASSWORD_{service.upper()}"]}
+    found = {name: {secret for secret in (SECRETS["RABBITMQ_PASSWORD"], *USERS.values()) if secret in json.dumps(service)} for name, service in services.items()}
+    check("compose with a user for each service: who knows which password",
+          (f"{name} knows {sorted(found[name])}" for name in found if found[name] != known.get(name, set())))
+    for name in USERS:
+        code, _, err = execute(*command, "config", env=clean() | SECRETS | {key: value for key, value in USERS.items() if key != name})
+        check(f"compose with users refuses to start without {name}", [] if code and "is not set in .env" in err else [err or "it does not"])
 
 
 def compose(env_file):
     """What docker-compose says, with our variables alone."""
     command = ("docker-compose", "--file", DEPLOY / "compose.yaml", "--env-file", env_file)
-    clean = {key: value for key, value in os.environ.items() if key not in SECRETS}
     for profiles in ("", "tls,observability,tools"):
         passes(f"docker-compose config, profiles {profiles or 'none'}", *command, "config", "--quiet",
-               env=clean | SECRETS | {"COMPOSE_PROFILES": profiles})
+               env=clean() | SECRETS | {"COMPOSE_PROFILES": profiles})
     for name in SECRETS:
-        code, _, err = execute(*command, "config", env=clean | {key: value for key, value in SECRETS.items() if key != name})
+        code, _, err = execute(*command, "config", env=clean() | {key: value for key, value in SECRETS.items() if key != name})
         check(f"compose refuses to start without {name}", [] if code and "is not set in .env" in err else [err or "it does not"])

@@ -74,7 +74,7 @@ def secrets(docs):
             yield f"{doc['kind']}/{doc['metadata']['name']} holds a secret"
     for name, _, container in containers(docs):
         for variable in container.get("env", []):
-            if re.search(r"PASSWORD$|PASS$|SECRET$|TOKEN$|HEADERS$", variable["name"]) and "value" in variable:
+            if re.search(r"PASSWORD(_(?!FILE)\w+)?$|PASS$|SECRET$|TOKEN$|HEADERS$", variable["name"]) and "value" in variable:
                 yield f"{name}: {variable['name']} is written out"
 
 

@@ -10,11 +10,20 @@ use std::{
 };
 
 use serde_json::Value;
-use stack::{Stack, free_port};
+use stack::{Login, Stack, free_port};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 const SECRET: &str = "a secret of the tests, long enough";
+/// The passwords that [`System::amqp_url_of`] knows, as `kcidb queue setup` wants them.
+const OWN_PASSWORDS: [(&str, &str); 6] = [
+    ("KCIDB_BROKER_PASSWORD_GATEWAY", "gateway-password"),
+    ("KCIDB_BROKER_PASSWORD_INGESTER", "ingester-password"),
+    ("KCIDB_BROKER_PASSWORD_LOGSPEC", "logspec-password"),
+    ("KCIDB_BROKER_PASSWORD_STATUS", "status-password"),
+    ("KCIDB_BROKER_PASSWORD_OPERATOR", "operator-password"),
+    ("KCIDB_BROKER_PASSWORD_KEDA", "keda-password"),
+];
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -29,6 +38,7 @@ pub struct System {
     services: BTreeMap<String, Child>,
     ports: BTreeMap<&'static str, u16>,
     options: Vec<(&'static str, String)>,
+    own_users: bool,
     http: reqwest::Client,
     token: String,
     _alone: OwnedMutexGuard<()>,
@@ -74,6 +84,22 @@ impl System {
 
     /// These services, with these environment variables besides those that every test needs.
     pub async fn start_configured(names: &[&str], options: &[(&'static str, String)]) -> Self {
+        let mut system = Self::prepare(names, options).await;
+        system.start_services().await;
+        system
+    }
+
+    /// The same, where each service has a user of its own at the broker, which `kcidb queue setup` has made.
+    pub async fn start_with_own_users(names: &[&str], options: &[(&'static str, String)]) -> Self {
+        let mut system = Self::prepare(names, options).await;
+        system.own_users = true;
+        system.kcidb(&["queue", "setup"]);
+        system.start_services().await;
+        system
+    }
+
+    /// The servers, and no service yet.
+    async fn prepare(names: &[&str], options: &[(&'static str, String)]) -> Self {
         let alone = ONE_AT_A_TIME.clone().lock_owned().await;
         stack::install().expect("the servers can be installed");
         // User postgres has to get into the folder, which is under one that everybody may enter.
@@ -84,19 +110,18 @@ impl System {
         let names_of_ports = ["gateway", "gateway-admin", "ingester-admin", "logspec-admin", "status", "status-admin"];
         let expires_at = chrono::Utc::now() + chrono::Duration::hours(2);
         let mint = auth::Mint { origin: "lab".into(), origins: vec!["*".into()], expires_at };
-        let mut system = Self {
+        Self {
             stack: Some(stack),
             dir,
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             services: BTreeMap::new(),
             ports: names_of_ports.into_iter().map(|name| (name, free_port())).collect(),
             options: options.to_vec(),
+            own_users: false,
             http: reqwest::Client::new(),
             token: auth::mint(SECRET, &mint),
             _alone: alone,
-        };
-        system.start_services().await;
-        system
+        }
     }
 
     fn stack(&self) -> &Stack {
@@ -108,7 +133,11 @@ impl System {
             let path = self.dir.path().join(format!("{name}.{kind}"));
             std::fs::File::options().create(true).append(true).open(path).expect("a file")
         };
-        self.command()
+        let mut command = self.command();
+        if self.own_users {
+            command.env("AMQP_URL", self.amqp_url_of(name)).env("KCIDB_BROKER_DECLARE", "false");
+        }
+        command
             .args(["run", name])
             .stdin(Stdio::null())
             .stdout(file("out"))
@@ -139,10 +168,20 @@ impl System {
         command
     }
 
+    /// The broker's address for the user of a service.
+    pub fn amqp_url_of(&self, service: &str) -> String {
+        let url = self.stack().amqp_url();
+        let (_, place) = url.split_once('@').expect("it has a user");
+        format!("amqp://kcidb-{service}:{service}-password@{place}")
+    }
+
     /// Runs the tool as an operator does: its success and all that it printed.
     pub fn try_kcidb(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = self.command();
-        command.args(arguments).env("RABBITMQ_MANAGEMENT_URL", self.stack().rabbitmq_ui().url).stdin(Stdio::null());
+        command.args(arguments).env("RABBITMQ_MANAGEMENT_URL", self.rabbitmq_ui().url).stdin(Stdio::null());
+        if self.own_users {
+            command.envs(OWN_PASSWORDS);
+        }
         let output = command.output().expect("the binary starts");
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -389,6 +428,11 @@ impl System {
         let url = format!("{}api/policies/kcidb/{name}", ui.url);
         let response = self.http.delete(url).basic_auth(ui.user, Some(ui.password)).send().await.expect("an answer");
         assert!(response.status().is_success(), "{}", response.status());
+    }
+
+    /// The broker's management API, and its administrator.
+    pub fn rabbitmq_ui(&self) -> Login {
+        self.stack().rabbitmq_ui()
     }
 
     /// Waits until there are so many dead letters.

@@ -12,6 +12,9 @@
 {{- if and $v.rabbitmq.password (not (and $v.rabbitmq.host $v.rabbitmq.username)) (not $v.demo.enabled) }}
 {{- fail "rabbitmq.password needs rabbitmq.host and rabbitmq.username." }}
 {{- end }}
+{{- if and $v.rabbitmq.users.existingSecret (not $v.rabbitmq.host) (not $v.demo.enabled) }}
+{{- fail "rabbitmq.users.existingSecret needs rabbitmq.host: the URL of each service is made of it." }}
+{{- end }}
 {{- if ne $v.spool.type "volume" }}
 {{- fail (printf "spool.type=%s is not possible: this version keeps submissions on a volume only." $v.spool.type) }}
 {{- end }}

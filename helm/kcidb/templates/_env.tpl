@@ -2,7 +2,7 @@
 {{- define "kcidb.env.secretKey" -}}
 - name: {{ .name }}
   valueFrom:
-    secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}
+    secretKeyRef: {name: {{ .secret }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}
 {{- end }}
 
 {{- define "kcidb.env.logs" -}}
@@ -64,12 +64,23 @@
 {{- end }}
 {{- end }}
 
+{{/* The broker for a service as its own user, where there are such, or for a Job as the administrator: call with (dict "root" $ "component" name). */}}
 {{- define "kcidb.env.broker" -}}
-{{- $mq := .Values.rabbitmq }}
-{{- $secret := include "kcidb.secret" (dict "root" . "of" "rabbitmq") }}
-{{- with include "kcidb.rabbitmq.host" . }}
+{{- $mq := .root.Values.rabbitmq }}
+{{- $secret := include "kcidb.secret" (dict "root" .root "of" "rabbitmq") }}
+{{- $own := and $mq.users.existingSecret (get $mq.users.keys .component) }}
+{{- $user := include "kcidb.rabbitmq.user" . }}
+{{- with include "kcidb.rabbitmq.host" .root }}
+{{- if $own }}
+- name: RABBITMQ_USERNAME
+  value: {{ urlquery $user | quote }}
+{{ include "kcidb.env.secretKey" (dict "name" "RABBITMQ_PASSWORD" "secret" $mq.users.existingSecret "key" $own) }}
+- name: KCIDB_BROKER_DECLARE
+  value: "false"
+{{- else }}
 {{- include "kcidb.env.secretKey" (dict "name" "RABBITMQ_USERNAME" "secret" $secret "key" $mq.usernameKey) }}
 {{ include "kcidb.env.secretKey" (dict "name" "RABBITMQ_PASSWORD" "secret" $secret "key" $mq.passwordKey) }}
+{{- end }}
 - name: AMQP_URL
   value: {{ printf "%s://$(RABBITMQ_USERNAME):$(RABBITMQ_PASSWORD)@%s:%s/%s" (ternary "amqps" "amqp" $mq.tls) . (include "kcidb.text" $mq.port) (urlquery $mq.vhost) | quote }}
 {{- else }}
@@ -77,6 +88,16 @@
 {{- end }}
 - name: KCIDB_MAX_ATTEMPTS
   value: {{ include "kcidb.text" $mq.maxAttempts | quote }}
+{{- end }}
+
+{{/* The passwords of the users that the topology Job makes. */}}
+{{- define "kcidb.env.users" -}}
+{{- $users := .Values.rabbitmq.users }}
+{{- if $users.existingSecret }}
+{{- range $service, $key := $users.keys }}
+{{ include "kcidb.env.secretKey" (dict "name" (printf "KCIDB_BROKER_PASSWORD_%s" (upper $service)) "secret" $users.existingSecret "key" $key "optional" (has $service (list "operator" "keda"))) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The management API takes the user of AMQP_URL, unless its own URL names one. */}}

@@ -96,6 +96,11 @@ list:
 {{- if .Values.demo.enabled }}{{ include "kcidb.fullname" . }}-rabbitmq{{ else }}{{ .Values.rabbitmq.host }}{{ end }}
 {{- end }}
 
+{{/* The user of a service at the broker: call with (dict "root" $ "component" "gateway"). */}}
+{{- define "kcidb.rabbitmq.user" -}}
+{{ .root.Values.rabbitmq.vhost }}-{{ .component }}
+{{- end }}
+
 {{/* URL of the management API without user and password; empty when only the Secret knows it. */}}
 {{- define "kcidb.rabbitmq.management" -}}
 {{- $host := include "kcidb.rabbitmq.host" . }}

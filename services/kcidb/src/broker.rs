@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use events::topology::{DEAD, EVENTS, QUEUES, Queue};
+use events::topology::{EXCHANGES, QUEUES, Queue};
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 use reqwest::{Client, Method, StatusCode, Url};
@@ -32,7 +32,7 @@ pub(crate) struct Broker {
     base: Url,
     user: String,
     password: String,
-    vhost: String,
+    pub(crate) vhost: String,
 }
 
 impl Broker {
@@ -54,6 +54,11 @@ impl Broker {
         };
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
         Ok(Self { http, base, user, password, vhost })
+    }
+
+    /// What the user of a service is called.
+    pub(crate) fn user_of(&self, service: &str) -> String {
+        format!("{}-{service}", self.vhost)
     }
 
     /// Makes the virtual host and the policies; says what was done.
@@ -100,7 +105,7 @@ impl Broker {
         }
         let ours = |policy: &Value| policies(definitions).any(|ours| ours["name"] == policy["name"]);
         let foreign: Vec<&Value> = there.iter().copied().filter(|policy| !ours(policy)).collect();
-        for exchange in [EVENTS, DEAD] {
+        for exchange in EXCHANGES {
             if self.get(&["exchanges", &self.vhost, exchange]).await?.is_none() {
                 faults.push(format!("the exchange {exchange} is missing"));
             }
@@ -126,17 +131,17 @@ impl Broker {
                 faults.push(format!("the policy {policy} takes the place of ours for the queue {name}; remove it"));
             }
         }
-        let bindings = self.get(&["bindings", &self.vhost, "e", EVENTS, "q", queue.name]).await?.unwrap_or_default();
-        for key in queue.bindings {
-            let bound = bindings.as_array().into_iter().flatten().any(|binding| binding["routing_key"] == *key);
+        for (exchange, name, key) in queue.routes() {
+            let bindings = self.get(&["bindings", &self.vhost, "e", exchange, "q", &name]).await?.unwrap_or_default();
+            let bound = bindings.as_array().into_iter().flatten().any(|binding| binding["routing_key"] == key);
             if !bound {
-                faults.push(format!("the queue {} is not bound to {key}", queue.name));
+                faults.push(format!("the queue {name} is not bound to {key} of {exchange}"));
             }
         }
         Ok(())
     }
 
-    async fn get(&self, path: &[&str]) -> anyhow::Result<Option<Value>> {
+    pub(crate) async fn get(&self, path: &[&str]) -> anyhow::Result<Option<Value>> {
         let (status, text) = self.request(self.http.get(self.url(path))).await?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
@@ -145,7 +150,7 @@ impl Broker {
         }
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<()> {
+    pub(crate) async fn send(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<()> {
         let (status, text) = self.request(self.http.request(method, self.url(path)).json(body)).await?;
         if !status.is_success() {
             bail!("the management API at {}: {}: {status} {text}", self.base, path.join("/"));

@@ -16,6 +16,7 @@ mod status;
 mod submit;
 mod token;
 mod up;
+mod users;
 mod validate;
 
 use std::process::ExitCode;

@@ -10,20 +10,30 @@ use anyhow::{Context as _, bail};
 use events::{DeadLetter, DeadLetters, topology::Queue};
 use serde_json::json;
 
-use crate::broker::{Broker, Management};
+use crate::{
+    broker::{Broker, Management},
+    users::{self, Passwords},
+};
 
 /// Prepares the broker and checks it, shows the queues, and deals with dead letters.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// Makes virtual host, policies, exchanges and queues. Safe to run again; what others made stays.
+    /// Makes virtual host, policies, exchanges and queues, and users whose passwords are given. Safe to run again; what others
+    /// made stays.
     Setup {
         #[command(flatten)]
         management: Management,
+        #[command(flatten)]
+        users: Passwords,
     },
     /// Says what is missing or different, and how to mend it. Changes nothing; fails when something is wrong.
+    ///
+    /// Looks at those users whose passwords are given.
     Check {
         #[command(flatten)]
         management: Management,
+        #[command(flatten)]
+        users: Passwords,
     },
     /// Shows how many messages wait in each queue, and how many consumers it has.
     List {
@@ -88,8 +98,8 @@ fn queue(name: &str) -> Result<Queue, String> {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
-        Args::Setup { management } => setup(&management).await,
-        Args::Check { management } => check(&management).await,
+        Args::Setup { management, users } => setup(&management, &users).await,
+        Args::Check { management, users } => check(&management, &users).await,
         Args::List { broker, json } => list(&broker, json).await,
         Args::Peek { dead, json } => peek(&dead, json).await,
         Args::Redrive { dead, rate, dry_run } => redrive(&dead, rate, dry_run).await,
@@ -97,9 +107,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn setup(management: &Management) -> anyhow::Result<ExitCode> {
+async fn setup(management: &Management, users: &Passwords) -> anyhow::Result<ExitCode> {
     let broker = Broker::new(management)?;
     for line in broker.apply(&stack::definitions()).await? {
+        println!("{line}");
+    }
+    for line in users::apply(&broker, users).await? {
         println!("{line}");
     }
     events::declare(&management.broker).await?;
@@ -107,8 +120,10 @@ async fn setup(management: &Management) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check(management: &Management) -> anyhow::Result<ExitCode> {
-    let faults = Broker::new(management)?.compare(&stack::definitions()).await?;
+async fn check(management: &Management, users: &Passwords) -> anyhow::Result<ExitCode> {
+    let broker = Broker::new(management)?;
+    let mut faults = broker.compare(&stack::definitions()).await?;
+    faults.extend(users::compare(&broker, users).await?);
     for fault in &faults {
         println!("wrong: {fault}");
     }

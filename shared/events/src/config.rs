@@ -1,6 +1,6 @@
 //! How to reach the broker.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 /// The broker options of a service.
 #[derive(Clone, Args)]
@@ -20,11 +20,19 @@ pub struct Options {
     /// How often a message is tried again, with growing pauses, before it goes to the dead letters.
     #[arg(long, env = "KCIDB_MAX_ATTEMPTS", default_value_t = 10, value_name = "N")]
     pub max_attempts: u32,
+    /// Whether exchanges, queues and bindings are made at each connection, which takes the right to configure all of them;
+    /// without it they only have to be there. It is false for users with the rights of one service: `kcidb queue setup`.
+    #[arg(long, env = "KCIDB_BROKER_DECLARE", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub broker_declare: bool,
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Options {{ amqp_url: {:?}, max_attempts: {} }}", self.address(), self.max_attempts)
+        f.debug_struct("Options")
+            .field("amqp_url", &self.address())
+            .field("max_attempts", &self.max_attempts)
+            .field("broker_declare", &self.broker_declare)
+            .finish()
     }
 }
 

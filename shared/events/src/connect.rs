@@ -17,11 +17,13 @@ pub(crate) enum ConnectError {
     Broker(#[from] lapin::Error),
     #[error("the broker address is malformed: {0}")]
     Address(String),
+    #[error("something is missing, which `kcidb queue setup` makes: {0}")]
+    Incomplete(lapin::Error),
     #[error("no answer within {CONNECT_TIMEOUT:?}")]
     Timeout,
 }
 
-/// Connects, declares the topology, and returns the connection with a channel in confirm mode.
+/// Connects, declares the topology or looks that it is there, and returns the connection with a channel in confirm mode.
 pub(crate) async fn connect(options: &Options, name: &str) -> Result<(Connection, Channel), ConnectError> {
     let mut uri: AMQPUri = options.amqp_url.parse().map_err(ConnectError::Address)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
@@ -29,7 +31,11 @@ pub(crate) async fn connect(options: &Options, name: &str) -> Result<(Connection
         let properties = ConnectionProperties::default().with_connection_name(format!("kcidb {name}").into());
         let connection = Connection::connect_uri(uri, properties).await?;
         let channel = connection.create_channel().await?;
-        topology::declare(&channel).await?;
+        if options.broker_declare {
+            topology::declare(&channel).await?;
+        } else {
+            topology::look(&channel).await.map_err(ConnectError::Incomplete)?;
+        }
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok((connection, channel))
     };

@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use crate::{
     ConsumeMetrics, Event, Options, PublishError, Reason, connect, publish,
-    topology::{DEAD, Queue},
+    topology::{DEAD, Queue, RETRY},
     trace,
 };
 
@@ -226,7 +226,7 @@ async fn settle(
             let room = consumer.queue.room(attempt);
             tracing::warn!(queue, attempt, %reason, error, room, "a message is tried again later");
             let properties = annotated(&message.properties, attempt + 1, reason, &error);
-            publish::confirmed(channel, "", &room, &message.data, properties).await?;
+            publish::confirmed(channel, RETRY, &room, &message.data, properties).await?;
         }
         Some(Outcome::Retry(reason, error) | Outcome::Dead(reason, error)) => {
             tracing::error!(queue, attempt, %reason, error, "a message is set aside with the dead letters");

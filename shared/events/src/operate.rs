@@ -1,4 +1,6 @@
-//! What operators do with queues by hand: see how much waits, look at dead letters, send them back, drop them.
+//! What operators do with queues by hand: make them, see how much waits, look at dead letters, send them back, drop them.
+//!
+//! Whatever the options say, [`declare()`] makes what is missing, and nothing else here does.
 //!
 //! A dead letter is removed only after the broker has confirmed its copy in the queue it came from, or because somebody
 //! wants it dropped; what was only looked at stays.
@@ -48,7 +50,7 @@ pub struct Depth {
 /// # Errors
 /// When the broker cannot be reached or refuses.
 pub async fn declare(options: &Options) -> Result<(), OperateError> {
-    let (connection, _channel) = open(options).await?;
+    let (connection, _channel) = reach(&Options { broker_declare: true, ..options.clone() }).await?;
     Ok(connection.close(200, "done".into()).await?)
 }
 
@@ -75,6 +77,10 @@ async fn state(channel: &Channel, name: &str) -> Result<Depth, OperateError> {
 }
 
 async fn open(options: &Options) -> Result<(Connection, Channel), OperateError> {
+    reach(&Options { broker_declare: false, ..options.clone() }).await
+}
+
+async fn reach(options: &Options) -> Result<(Connection, Channel), OperateError> {
     let connected = connect::connect(options, "kcidb queue").await;
     connected.map_err(|error| OperateError::Connect(options.address(), error.to_string()))
 }

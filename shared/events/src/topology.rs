@@ -1,5 +1,6 @@
 //! Exchanges and queues (spec ops.md 11). Queues are declared with durability and type only; limits are policies, which
-//! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs.
+//! live in `deploy/rabbitmq/definitions.json`, so that an operator can change them while the system runs. Who may use them is in
+//! `deploy/rabbitmq/users.json`: what a new event, exchange or queue needs has to be there, too.
 
 use std::time::Duration;
 
@@ -13,6 +14,13 @@ use lapin::{
 pub const EVENTS: &str = "kcidb.events";
 /// The direct exchange of dead letters; the routing key is the name of the queue that gave up.
 pub const DEAD: &str = "kcidb.dead";
+/// The exchange of messages that are to be tried again; the routing key is the name of the waiting room. It is a topic
+/// exchange because for these alone the broker can say which user may use which key: the default exchange, which
+/// would do as well, is open to all queues or to none.
+pub const RETRY: &str = "kcidb.retry";
+
+/// Every exchange of the system.
+pub const EXCHANGES: [&str; 3] = [EVENTS, DEAD, RETRY];
 
 /// The queue of one consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +59,21 @@ impl Queue {
         format!("{}.retry.{}", self.name, room(attempt).0)
     }
 
+    /// The names of the waiting rooms.
+    pub fn rooms(&self) -> impl Iterator<Item = String> {
+        (1..).take(ROOMS.len()).map(|attempt| self.room(attempt))
+    }
+
     /// The names of the queue itself, of its waiting rooms, and of its dead letters.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        let rooms = (1..).take(ROOMS.len()).map(|attempt| self.room(attempt));
-        std::iter::once(self.name.to_owned()).chain(rooms).chain([self.dead()])
+        std::iter::once(self.name.to_owned()).chain(self.rooms()).chain([self.dead()])
+    }
+
+    /// What is bound to which exchange by which key: the queue itself, its waiting rooms, and its dead letters.
+    pub fn routes(&self) -> impl Iterator<Item = (&'static str, String, String)> {
+        let events = self.bindings.iter().map(|key| (EVENTS, self.name.to_owned(), (*key).to_owned()));
+        let rooms = self.rooms().map(|room| (RETRY, room.clone(), room));
+        events.chain(rooms).chain([(DEAD, self.dead(), self.name.to_owned())])
     }
 
     /// How long a message waits there.
@@ -76,25 +95,33 @@ fn room(attempt: u32) -> (&'static str, u64) {
 ///
 /// Publishers do this too, so that an event sent before its consumer ever ran waits in the consumer's queue.
 pub(crate) async fn declare(channel: &Channel) -> lapin::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
-    channel.exchange_declare(DEAD.into(), ExchangeKind::Direct, durable, FieldTable::default()).await?;
-    for queue in QUEUES {
-        for name in queue.names() {
-            declare_queue(channel, &name).await?;
-        }
-        for binding in queue.bindings {
-            bind(channel, queue.name, EVENTS, binding).await?;
-        }
-        bind(channel, &queue.dead(), DEAD, queue.name).await?;
+    declare_all(channel, false).await?;
+    for (exchange, queue, key) in QUEUES.iter().flat_map(Queue::routes) {
+        bind(channel, &queue, exchange, &key).await?;
     }
     Ok(())
 }
 
-async fn declare_queue(channel: &Channel, name: &str) -> lapin::Result<()> {
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map(drop)
+/// Looks that every exchange and every queue is there, which needs no rights.
+///
+/// Publishers do this too: what they published before a queue is there would never reach it.
+pub(crate) async fn look(channel: &Channel) -> lapin::Result<()> {
+    declare_all(channel, true).await
+}
+
+async fn declare_all(channel: &Channel, passive: bool) -> lapin::Result<()> {
+    for name in EXCHANGES {
+        let kind = if name == DEAD { ExchangeKind::Direct } else { ExchangeKind::Topic };
+        let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
+        channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await?;
+    }
+    for name in QUEUES.iter().flat_map(Queue::names) {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        let options = QueueDeclareOptions { passive, ..QueueDeclareOptions::durable() };
+        channel.queue_declare(name.into(), options, arguments).await?;
+    }
+    Ok(())
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
@@ -112,5 +139,13 @@ mod tests {
         let rooms: Vec<_> = (1..=5).map(|attempt| INGESTER_SUBMISSIONS.room(attempt)).collect();
         let expected = ["5s", "1m", "15m", "15m", "15m"].map(|room| format!("ingester.submissions.retry.{room}"));
         assert_eq!(rooms, expected);
+    }
+
+    #[test]
+    fn everything_that_belongs_to_a_queue_is_bound() {
+        for queue in QUEUES {
+            let bound: Vec<_> = queue.routes().map(|(_, bound, _)| bound).collect();
+            assert!(queue.names().all(|name| bound.contains(&name)), "{}: {bound:?}", queue.name);
+        }
     }
 }
