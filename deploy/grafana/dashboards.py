@@ -204,7 +204,7 @@ def workers():
                   (f"histogram_quantile(0.95, {rate('kcidb_message_duration_seconds_bucket', 'le, queue', where)})", "{{queue}}")),
             panel("Messages being worked on", "Messages in hand, and those that the broker has handed out.", "short",
                   (f"sum by (queue) (kcidb_messages_in_flight{{{where}}})", "{{queue}} in hand"),
-                  (f"sum by (queue) (rabbitmq_detailed_queue_messages_unacked{{{where}}})", "{{queue}} handed out")),
+                  (f"sum by (queue) (rabbitmq_detailed_queue_messages_unacked{{{where},{OURS}}})", "{{queue}} handed out")),
         ]),
         ("Ingester", [
             panel("Objects loaded", "Rows per second, by kind.", "rowsps", (rate("kcidb_ingested_objects_total", "kind"), "{{kind}}"), stack=True),
