@@ -34,90 +34,137 @@ const NAMED: usize = 5;
 /// Judges an object of a list by the contract of a version; `pointer` is where it stands.
 pub(crate) fn object(contract: &Contract, kind: &str, members: &Members<'_>, pointer: &str, faults: &mut Faults) {
     let id = members.text("id").map(|id| cut(&id));
-    object_of(id.as_ref(), contract, kind, members, pointer, faults);
+    Judge { contract, id, faults }.object(kind, members, pointer);
 }
 
-/// Judges an object that is or belongs to the object of a list with this id.
-fn object_of(
-    id: Option<&String>,
-    contract: &Contract,
-    kind: &str,
-    members: &Members<'_>,
-    pointer: &str,
-    faults: &mut Faults,
-) {
-    let mut object = Map::new();
-    let (mut long_lists, mut long_texts, mut long_parts) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, text) in &members.0 {
-        let value = match contract.has(kind, name) {
-            true if name == "misc" => outline(text),
-            true if text.len() > LONG && text.starts_with('[') => {
-                long_lists.push((name, text));
-                outline(text)
+/// The judge of one object of a list, and of the objects in it.
+struct Judge<'j> {
+    contract: &'j Contract,
+    /// Of the object of the list.
+    id: Option<String>,
+    faults: &'j mut Faults,
+}
+
+impl<'j> Judge<'j> {
+    fn object(&mut self, kind: &str, members: &Members<'_>, pointer: &str) {
+        let contract = self.contract;
+        let fields = members.0.iter().map(|(name, text)| (name.to_string(), sketch(contract, kind, name, text)));
+        let object = Value::Object(fields.collect());
+        for error in contract.validator(kind).iter_errors(&object) {
+            let path = error.instance_path().iter().collect::<Vec<_>>();
+            let field = match path.first() {
+                Some(LocationSegment::Property(name)) => members.0.get(name.as_ref()).map(|text| (name, text)),
+                _ => None,
+            };
+            if field.is_some_and(|(name, text)| is_long(text) && part_in(contract, kind, name, text).is_some()) {
+                continue;
             }
-            true if text.len() > LONG && text.starts_with('{') => {
-                long_parts.extend(contract.part(kind, name).map(|part| (name, part, text)));
-                outline(text)
-            }
-            true if text.len() > LONG && text.starts_with('"') => {
-                long_texts.extend(too_long(contract, kind, name, text).map(|message| (name, text, message)));
-                long_text(contract, kind, name, text)
-            }
-            true => value(&mut Cursor::new(text), 1),
-            false => Value::Null,
-        };
-        object.insert(name.to_string(), value);
-    }
-    let object = Value::Object(object);
-    let is_long_part = |error: &ValidationError<'_>| {
-        let field = error.instance_path().iter().next();
-        matches!(field, Some(LocationSegment::Property(field)) if long_parts.iter().any(|(name, ..)| **name == field))
-    };
-    for error in contract.validator(kind).iter_errors(&object).filter(|error| !is_long_part(error)) {
-        faults.push_with(|| {
-            let mut fault = describe(contract, kind, &error, pointer, 0);
-            let top = error.instance_path().iter().collect::<Vec<_>>();
-            if let (Some(_), [LocationSegment::Property(name)]) = (&fault.value, top.as_slice()) {
-                fault.value = members.0.get(name.as_ref()).map(|text| cut(text));
-            }
-            Fault { id: id.cloned(), ..fault }
-        });
-    }
-    for (name, text, message) in long_texts {
-        faults.push_with(|| {
-            let mut pointer = pointer.to_owned();
-            step(&mut pointer, name);
-            Fault { pointer, code: code::TOO_LONG, message, value: Some(cut(text)), id: id.cloned() }
-        });
-    }
-    let judge_part = |name: &str, index: Option<usize>, part: &str, text: &str, faults: &mut Faults| {
-        let members = Members::parse(text, |name| contract.has(part, name)).expect("it starts as an object");
-        let mut pointer = pointer.to_owned();
-        step(&mut pointer, name);
-        if let Some(index) = index {
-            step(&mut pointer, &index.to_string());
+            self.push(|| {
+                let mut fault = describe(contract, kind, &error, pointer, 0);
+                if fault.value.is_some() && path.len() == 1 {
+                    fault.value = field.map(|(_, text)| cut(text));
+                }
+                fault
+            });
         }
-        object_of(id, contract, part, &members, &pointer, faults);
-    };
-    for (name, text) in long_lists {
-        long_list(contract, kind, name, text, |found| match found {
-            Found::Error(error, first) => {
-                faults.push_with(|| Fault { id: id.cloned(), ..describe(contract, kind, error, pointer, first) });
+        for (name, text) in members.0.iter().filter(|(name, text)| is_long(text) && looks_into(contract, kind, name)) {
+            match text.as_bytes()[0] {
+                b'"' => self.long_text(kind, name, text, pointer),
+                b'[' => self.long_list(kind, name, text, pointer),
+                _ => {
+                    if let Some(part) = part_in(contract, kind, name, text) {
+                        self.part(part, text, &below(pointer, name));
+                    }
+                }
             }
-            Found::Part(index, part, text) => judge_part(name, Some(index), part, text, faults),
-        });
+        }
     }
-    for (name, part, text) in long_parts {
-        judge_part(name, None, part, text, faults);
+
+    /// Judges an object inside of the object.
+    fn part(&mut self, part: &str, text: &str, pointer: &str) {
+        let members = Members::parse(text, |name| self.contract.has(part, name)).expect("it starts as an object");
+        self.object(part, &members, pointer);
+    }
+
+    fn long_text(&mut self, kind: &str, field: &str, text: &str, pointer: &str) {
+        if let Some(message) = too_long(self.contract, kind, field, text) {
+            let (pointer, value) = (below(pointer, field), Some(cut(text)));
+            self.push(|| Fault { pointer, code: code::TOO_LONG, message, value, id: None });
+        }
+    }
+
+    /// Judges a long list in a field piece by piece, so that its values are never all in memory.
+    fn long_list(&mut self, kind: &str, field: &str, text: &str, pointer: &str) {
+        let part = self.contract.element(kind, field);
+        let (mut elements, mut first) = (Vec::new(), 0);
+        Cursor::new(text).list(|cursor| {
+            let text = cursor.raw();
+            match (text.as_bytes()[0], part) {
+                (b'{', Some(part)) if is_long(text) => {
+                    first += self.piece(kind, field, &mut elements, first, pointer);
+                    self.part(part, text, &below(&below(pointer, field), &first.to_string()));
+                    first += 1;
+                }
+                (b'{' | b'[', _) if is_long(text) => elements.push(outline(text)),
+                _ => elements.push(value(&mut Cursor::new(text), 2)),
+            }
+            if elements.len() == PIECE {
+                first += self.piece(kind, field, &mut elements, first, pointer);
+            }
+            Some(())
+        });
+        self.piece(kind, field, &mut elements, first, pointer);
+    }
+
+    /// Judges elements of a list, the first of which has this index, and forgets them; returns how many there were.
+    fn piece(&mut self, kind: &str, field: &str, elements: &mut Vec<Value>, first: usize, pointer: &str) -> usize {
+        let count = elements.len();
+        let (object, contract) = (json!({field: std::mem::take(elements)}), self.contract);
+        for error in contract.validator(kind).iter_errors(&object) {
+            // All but the elements has been judged already.
+            if error.instance_path().iter().nth(1).is_some() {
+                self.push(|| describe(contract, kind, &error, pointer, first));
+            }
+        }
+        count
+    }
+
+    fn push(&mut self, fault: impl FnOnce() -> Fault) {
+        let id = &self.id;
+        self.faults.push_with(|| Fault { id: id.clone(), ..fault() });
     }
 }
 
-/// What there is to say about a long list.
-enum Found<'f, 'a> {
-    /// An error, and the index of the first element that was judged with it.
-    Error(&'f ValidationError<'f>, usize),
-    /// A long object of a kind, to be judged by itself, and its index.
-    Part(usize, &'a str, &'a str),
+/// Whether the contract says anything of what is in a field.
+fn looks_into(contract: &Contract, kind: &str, field: &str) -> bool {
+    field != "misc" && contract.has(kind, field)
+}
+
+/// A field as the validator needs it: of what is judged apart, and of what nobody looks into, only the outline.
+fn sketch(contract: &Contract, kind: &str, field: &str, text: &str) -> Value {
+    match text.as_bytes()[0] {
+        _ if !contract.has(kind, field) => Value::Null,
+        _ if !looks_into(contract, kind, field) => outline(text),
+        b'[' | b'{' if is_long(text) => outline(text),
+        b'"' if is_long(text) => long_text(contract, kind, field, text),
+        _ => value(&mut Cursor::new(text), 1),
+    }
+}
+
+/// The kind of the object in a field, when there is one and one may be there.
+fn part_in<'c>(contract: &'c Contract, kind: &str, field: &str, text: &str) -> Option<&'c str> {
+    contract.part(kind, field).filter(|_| text.starts_with('{'))
+}
+
+fn is_long(text: &str) -> bool {
+    text.len() > LONG
+}
+
+/// The place of a member or element.
+fn below(pointer: &str, name: &str) -> String {
+    let mut pointer = pointer.to_owned();
+    step(&mut pointer, name);
+    pointer
 }
 
 /// A long text as the validator needs it: where any text is right, and where [`too_long`] judges, it need not be decoded.
@@ -137,40 +184,6 @@ fn too_long(contract: &Contract, kind: &str, field: &str, text: &str) -> Option<
 
 fn length_message(class: &Class, length: usize, longest: usize) -> String {
     format!("the text has {length} characters and may have {longest}; {}", class.advice())
-}
-
-/// Judges a long list in the field of an object piece by piece, so that its values are never all in memory.
-fn long_list<'a>(contract: &'a Contract, kind: &str, field: &str, text: &'a str, mut found: impl FnMut(Found<'_, 'a>)) {
-    let part = contract.element(kind, field);
-    let (mut elements, mut first) = (Vec::new(), 0);
-    let mut judge = |elements: &mut Vec<Value>, long: Option<(&'a str, &'a str)>| {
-        let count = elements.len();
-        let object = json!({field: std::mem::take(elements)});
-        for error in contract.validator(kind).iter_errors(&object) {
-            // All but the elements has been judged already.
-            if error.instance_path().iter().nth(1).is_some() {
-                found(Found::Error(&error, first));
-            }
-        }
-        first += count;
-        if let Some((part, text)) = long {
-            found(Found::Part(first, part, text));
-            first += 1;
-        }
-    };
-    Cursor::new(text).list(|cursor| {
-        let text = cursor.raw();
-        match (text.as_bytes()[0], part) {
-            (b'{', Some(part)) if text.len() > LONG => judge(&mut elements, Some((part, text))),
-            (b'{' | b'[', _) if text.len() > LONG => elements.push(outline(text)),
-            _ => elements.push(value(&mut Cursor::new(text), 2)),
-        }
-        if elements.len() == PIECE {
-            judge(&mut elements, None);
-        }
-        Some(())
-    });
-    judge(&mut elements, None);
 }
 
 /// Judges the root: its members with lists taken as empty.
