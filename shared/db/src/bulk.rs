@@ -3,7 +3,6 @@
 //! Values are written once, straight into PostgreSQL's binary form of an array; `jsonb` travels as its text. The text of a
 //! statement depends on the table alone, so each connection prepares it once.
 
-use std::borrow::Cow;
 use std::io::Write as _;
 
 use diesel::{
@@ -13,6 +12,7 @@ use diesel::{
     serialize::{self, IsNull, Output, ToSql},
     sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz},
 };
+use schema::Texts;
 
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Kind {
 pub(crate) enum Value<'a> {
     Null,
     Text(&'a str),
-    Texts(&'a [Cow<'a, str>]),
+    Texts(&'a Texts<'a>),
     /// The text of a JSON value.
     Json(&'a str),
     /// Microseconds since 2000-01-01 UTC.
@@ -104,7 +104,7 @@ impl Column {
     }
 
     /// An array literal: every text quoted.
-    fn push_literal(&mut self, texts: &[Cow<'_, str>]) {
+    fn push_literal(&mut self, texts: &Texts<'_>) {
         self.values.push(b'{');
         for (place, text) in texts.iter().enumerate() {
             if place > 0 {
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_literal_quotes_what_has_a_meaning() {
         let mut column = Column::new(Kind::Texts);
-        column.push(Value::Texts(&["a\"b\\".into(), "".into(), "NULL".into()]));
+        column.push(Value::Texts(&["a\"b\\", "", "NULL"].into_iter().collect()));
         assert_eq!(&column.values[4..], br#"{"a\"b\\","","NULL"}"#);
         assert_eq!(column.values[..4], 20_i32.to_be_bytes());
     }

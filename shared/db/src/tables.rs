@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, sync::OnceLock};
 
-use schema::{Build, Checkout, Incident, Issue, Json, Test};
+use schema::{Build, Checkout, Incident, Issue, Json, Test, Texts};
 
 use crate::{
     bulk::{Kind, Value},
@@ -496,8 +496,8 @@ pub(crate) fn text<'r>(text: Option<&'r Cow<'_, str>>) -> Value<'r> {
     text.map_or(Value::Null, |text| Value::Text(text))
 }
 
-pub(crate) fn texts<'r>(texts: Option<&'r Vec<Cow<'_, str>>>) -> Value<'r> {
-    texts.map_or(Value::Null, |texts| Value::Texts(texts))
+pub(crate) fn texts<'r>(texts: Option<&'r Texts<'_>>) -> Value<'r> {
+    texts.map_or(Value::Null, Value::Texts)
 }
 
 pub(crate) fn time<'r>(text: Option<&'r Cow<'_, str>>) -> Value<'r> {

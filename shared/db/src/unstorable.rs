@@ -41,7 +41,7 @@ fn judge<const N: usize>(faults: &mut Vec<Fault>, table: &Table<N>, index: usize
             Value::Texts(texts) => texts
                 .iter()
                 .enumerate()
-                .find_map(|(place, text)| text_fault(text, None).map(|fault| (format!("/{place}"), fault))),
+                .find_map(|(place, text)| text_fault(&text, None).map(|fault| (format!("/{place}"), fault))),
             Value::Json(text) => json::unstorable(text).map(json_fault),
             Value::Misfit(text) => Some((String::new(), misfit(column.name, text))),
             _ => None,

@@ -30,7 +30,7 @@ pub use contract::json_schema;
 pub use document::Document;
 pub use fault::{Fault, Refusal, Rejection};
 pub use names::{TreeNames, TreeNamesError};
-pub use object::{Build, Checkout, Counts, Culprit, Environment, Incident, Issue, Json, Number, Objects, Test};
+pub use object::{Build, Checkout, Counts, Culprit, Environment, Incident, Issue, Json, Number, Objects, Test, Texts};
 pub use options::Options;
 pub use upgraded::Upgraded;
 pub use verdict::Verdict;

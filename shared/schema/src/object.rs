@@ -4,7 +4,7 @@
 //! however slight (an unknown or repeated field, null, a wrong type or class), gives nothing, and the judge decides. A
 //! property test holds the two against each other.
 
-use crate::{classes, read::Cursor, upgrade::List};
+use crate::{classes, members::quoted, read::Cursor, upgrade::List};
 use std::borrow::Cow;
 
 /// JSON text as it was sent: an object for `misc`, a list of `{"name","url"}` objects for files.
@@ -15,6 +15,30 @@ impl Json<'_> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A list of strings: its JSON text as it was sent, so that it takes no more memory than that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts<'a>(Cow<'a, str>);
+
+impl Texts<'_> {
+    /// The strings, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let mut cursor = Cursor::new(&self.0);
+        cursor.at = 1;
+        std::iter::from_fn(move || {
+            let text = cursor.string();
+            cursor.next_element();
+            text
+        })
+    }
+}
+
+impl<'t> FromIterator<&'t str> for Texts<'static> {
+    fn from_iter<I: IntoIterator<Item = &'t str>>(texts: I) -> Self {
+        let texts: Vec<String> = texts.into_iter().map(quoted).collect();
+        Self(Cow::Owned(format!("[{}]", texts.join(","))))
     }
 }
 
@@ -38,10 +62,10 @@ impl IntoOwned for Json<'_> {
     }
 }
 
-impl<T: IntoOwned> IntoOwned for Vec<T> {
-    type Free = Vec<T::Free>;
+impl IntoOwned for Texts<'_> {
+    type Free = Texts<'static>;
     fn into_owned(self) -> Self::Free {
-        self.into_iter().map(IntoOwned::into_owned).collect()
+        Texts(IntoOwned::into_owned(self.0))
     }
 }
 
@@ -71,16 +95,11 @@ impl<'a> Cursor<'a> {
         self.string().filter(|text| !self.check || class(text))
     }
 
-    fn texts(&mut self, class: impl Fn(&str) -> bool) -> Option<Vec<Cow<'a, str>>> {
-        let mut texts = Vec::new();
-        self.list(|cursor| {
-            let text = cursor.text(&class)?;
-            if cursor.keep {
-                texts.push(text);
-            }
-            Some(())
-        })?;
-        Some(texts)
+    fn texts(&mut self, class: impl Fn(&str) -> bool) -> Option<Texts<'a>> {
+        self.peek();
+        let start = self.at;
+        self.list(|cursor| cursor.text(&class).map(drop))?;
+        Some(Texts(Cow::Borrowed(self.since(start))))
     }
 
     /// Longer than `LONG_EXCERPT` bytes before decoding it has too many characters, however they are written.
@@ -211,7 +230,7 @@ object! {
         /// As `git describe` names the commit.
         git_commit_name: Cow<'a, str> = "git_commit_name", Cursor::text_without_nul;
         /// Tags on the commit.
-        git_commit_tags: Vec<Cow<'a, str>> = "git_commit_tags", |cursor: &mut Cursor<'a>| cursor.texts(classes::no_nul);
+        git_commit_tags: Texts<'a> = "git_commit_tags", |cursor: &mut Cursor<'a>| cursor.texts(classes::no_nul);
         /// The commit message.
         git_commit_message: Cow<'a, str> = "git_commit_message", Cursor::text_without_nul;
         /// The branch.
@@ -349,7 +368,7 @@ object! {
         /// For people.
         comment: Cow<'a, str> = "comment", Cursor::text_without_nul;
         /// Compatible strings, most specific first.
-        compatible: Vec<Cow<'a, str>> = "compatible", |cursor: &mut Cursor<'a>| cursor.texts(classes::compat5);
+        compatible: Texts<'a> = "compatible", |cursor: &mut Cursor<'a>| cursor.texts(classes::compat5);
         /// Anything else.
         misc: Json<'a> = "misc", Cursor::free;
     }
@@ -385,7 +404,7 @@ object! {
         /// Ignored when storing (section 8).
         timestamp: Cow<'a, str> = "_timestamp", text!(date_time);
         /// Kinds of problem.
-        categories: Vec<Cow<'a, str>> = "categories", |cursor: &mut Cursor<'a>| cursor.texts(classes::path5);
+        categories: Texts<'a> = "categories", |cursor: &mut Cursor<'a>| cursor.texts(classes::path5);
         /// Where it was reported.
         report_url: Cow<'a, str> = "report_url", text!(uri);
         /// Under which subject.

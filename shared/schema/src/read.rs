@@ -19,7 +19,7 @@ pub(crate) struct Cursor<'a> {
     scratch: String,
     /// Whether strings have to be of their class.
     pub(crate) check: bool,
-    /// Whether the strings of lists are kept, or only checked.
+    /// Whether strings are kept, or only checked.
     pub(crate) keep: bool,
 }
 

@@ -197,6 +197,18 @@ fn memory_of_a_large_object() {
         println!("{} MiB of {filler} took {} MiB more", text.len() >> 20, more >> 20);
         assert!(more < 16 << 20, "{filler}: {} MiB more", more >> 20);
         assert_eq!(found.len(), faults, "{filler}: {found:?}");
+        if faults == 1 {
+            // Without its fault it is an object, and that takes no more.
+            let text = text.replacen(r#""status":7,"#, "", 1);
+            let before = peak().unwrap();
+            let document = Document::open(text.as_bytes()).unwrap();
+            let objects = document.objects(&Options::default()).unwrap();
+            let more = peak().unwrap() - before;
+            let environment = objects.tests[0].environment.as_ref().unwrap();
+            assert_eq!(environment.compatible.as_ref().unwrap().iter().count(), text.matches(filler).count() + 1);
+            println!("its object took {} MiB more", more >> 20);
+            assert!(more < 16 << 20, "{filler}: {} MiB more", more >> 20);
+        }
     }
 }
 
