@@ -45,7 +45,7 @@ struct Judge<'j> {
     faults: &'j mut Faults,
 }
 
-impl<'j> Judge<'j> {
+impl Judge<'_> {
     fn object(&mut self, kind: &str, members: &Members<'_>, pointer: &str) {
         let contract = self.contract;
         let fields = members.0.iter().map(|(name, text)| (name.to_string(), sketch(contract, kind, name, text)));
