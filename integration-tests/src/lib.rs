@@ -7,5 +7,5 @@ mod tables;
 
 pub use conformance::{conformance, corpus, unpack_json_lines, without_order_dependent};
 pub use stack::free_port;
-pub use system::{System, binary, document};
+pub use system::{System, binary, document, until};
 pub use tables::{TABLES, rows, rows_without_timestamps};

@@ -27,6 +27,15 @@ const OWN_PASSWORDS: [(&str, &str); 6] = [
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Waits until a condition holds; gives up with what the services have logged.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool, logs: impl Fn() -> Vec<String>) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() <= deadline, "not within {PATIENCE:?}: {what}\n{}", logs().join("\n"));
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
 /// Two cores carry one system at a time.
 static ONE_AT_A_TIME: LazyLock<Arc<Mutex<()>>> = LazyLock::new(Arc::default);
 
@@ -267,14 +276,7 @@ impl System {
 
     /// Waits until a condition holds.
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !condition().await {
-            if Instant::now() > deadline {
-                let logs: Vec<String> = self.names.iter().map(|name| self.log(name)).collect();
-                panic!("not within {PATIENCE:?}: {what}\n{}", logs.join("\n"));
-            }
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
+        until(what, condition, || self.names.iter().map(|name| self.log(name)).collect()).await;
     }
 
     /// Where submissions are taken.

@@ -10,10 +10,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use integration_tests::free_port;
+use integration_tests::{free_port, until};
 use stack::Servers;
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
@@ -24,8 +24,6 @@ use crate::document::Document;
 pub(crate) const USER: u32 = 10_001;
 /// A password with letters that mean something in a URL, as `.env` may hold.
 const PASSWORD: &str = "p@ss/w:rd";
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Answers for `docker`: notes what it is asked, and asks the process in the container's place how it is.
 const DOCKER: &str = r#"#!/bin/sh
 echo "$*" >> "${0%/*}/docker.log"
@@ -281,14 +279,7 @@ impl Site {
 
     /// Waits until a condition holds.
     pub(crate) async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !condition().await {
-            if Instant::now() > deadline {
-                let logs: Vec<String> = self.running.keys().map(|service| self.log(service)).collect();
-                panic!("not within {PATIENCE:?}: {what}\n{}", logs.join("\n"));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until(what, condition, || self.running.keys().map(|service| self.log(service)).collect()).await;
     }
 
     /// The files in the spool, or in a folder of it, by name.
