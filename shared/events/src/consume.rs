@@ -167,7 +167,6 @@ async fn work_on<H, F>(
     let (started, in_flight) = (Instant::now(), consumer.metrics.in_flight.with_label_values(&[queue]));
     in_flight.inc();
     let outcome = judge(consumer, message, attempt, handler, span).await;
-    trace::ended(span, outcome.as_ref());
     let (word, reason) = match &outcome {
         Some(Outcome::Done) => ("done", ""),
         Some(Outcome::Retry(reason, _)) => ("retry", reason.as_str()),
@@ -175,6 +174,7 @@ async fn work_on<H, F>(
         Some(Outcome::Abandon) => ("abandoned", ""),
         None => ("retry", "panic"),
     };
+    trace::ended(span, word, reason);
     consumer.metrics.messages.with_label_values(&[queue, word, reason]).inc();
     consumer.metrics.duration.with_label_values(&[queue]).observe(started.elapsed().as_secs_f64());
     if let Err(error) = settle(consumer, channel, message, attempt, outcome).await {

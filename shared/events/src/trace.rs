@@ -12,7 +12,7 @@ use telemetry::{
     traces::{Kind, Place, Span},
 };
 
-use crate::{Event, Outcome, topology};
+use crate::{Event, topology};
 
 const HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -65,17 +65,10 @@ pub(crate) fn received(span: &Span, event: &Event, waited: Duration) {
     }
 }
 
-/// How work ended; `None`: the handler panicked.
-pub(crate) fn ended(span: &Span, outcome: Option<&Outcome>) {
-    let (word, reason) = match outcome {
-        Some(Outcome::Done) => ("done", None),
-        Some(Outcome::Abandon) => ("abandoned", None),
-        Some(Outcome::Retry(reason, _)) => ("retry", Some(reason.as_str())),
-        Some(Outcome::Dead(reason, _)) => ("dead", Some(reason.as_str())),
-        None => ("retry", Some("panic")),
-    };
-    span.set(names::OUTCOME, word);
-    if let Some(reason) = reason {
+/// How work ended, in the words of the metrics; without a reason nothing went wrong.
+pub(crate) fn ended(span: &Span, outcome: &'static str, reason: &'static str) {
+    span.set(names::OUTCOME, outcome);
+    if !reason.is_empty() {
         span.fail(reason);
     }
 }

@@ -72,20 +72,23 @@ impl Contract {
 
     /// The kind of object in a field.
     pub(crate) fn part(&self, kind: &str, field: &str) -> Option<&str> {
-        let rule = self.kinds.get(kind)?.get(field)?.trim_end_matches('!');
-        self.kinds.contains_key(rule).then_some(rule)
+        self.rule_of(kind, field).filter(|rule| self.kinds.contains_key(*rule))
     }
 
     /// The kind of object in the list in a field.
     pub(crate) fn element(&self, kind: &str, field: &str) -> Option<&str> {
-        let rule = self.kinds.get(kind)?.get(field)?.trim_end_matches('!');
-        let rule = rule.strip_prefix('[')?.strip_suffix(']')?;
+        let rule = self.rule_of(kind, field)?.strip_prefix('[')?.strip_suffix(']')?;
         self.kinds.contains_key(rule).then_some(rule)
     }
 
     /// The string class of a field, when it has one.
     pub(crate) fn class(&self, kind: &str, field: &str) -> Option<&'static Class> {
-        Class::find(self.kinds.get(kind)?.get(field)?.trim_end_matches('!'))
+        Class::find(self.rule_of(kind, field)?)
+    }
+
+    /// The rule of a field, whether it is required or not.
+    fn rule_of(&self, kind: &str, field: &str) -> Option<&str> {
+        Some(self.kinds.get(kind)?.get(field)?.trim_end_matches('!'))
     }
 
     /// The first version in which that kind of object has that field.

@@ -56,7 +56,7 @@ impl Judge<'_> {
                 Some(LocationSegment::Property(name)) => members.0.get(name.as_ref()).map(|text| (name, text)),
                 _ => None,
             };
-            if field.is_some_and(|(name, text)| is_long(text) && part_in(contract, kind, name, text).is_some()) {
+            if field.is_some_and(|(name, text)| long_part(contract, kind, name, text).is_some()) {
                 continue;
             }
             self.push(|| {
@@ -72,7 +72,7 @@ impl Judge<'_> {
                 b'"' => self.long_text(kind, name, text, pointer),
                 b'[' => self.long_list(kind, name, text, pointer),
                 _ => {
-                    if let Some(part) = part_in(contract, kind, name, text) {
+                    if let Some(part) = long_part(contract, kind, name, text) {
                         self.part(part, text, &below(pointer, name));
                     }
                 }
@@ -151,9 +151,9 @@ fn sketch(contract: &Contract, kind: &str, field: &str, text: &str) -> Value {
     }
 }
 
-/// The kind of the object in a field, when there is one and one may be there.
-fn part_in<'c>(contract: &'c Contract, kind: &str, field: &str, text: &str) -> Option<&'c str> {
-    contract.part(kind, field).filter(|_| text.starts_with('{'))
+/// The kind of the object in a field that is judged by itself: a long one, where one may be.
+fn long_part<'c>(contract: &'c Contract, kind: &str, field: &str, text: &str) -> Option<&'c str> {
+    contract.part(kind, field).filter(|_| is_long(text) && text.starts_with('{'))
 }
 
 fn is_long(text: &str) -> bool {

@@ -65,7 +65,7 @@ pub fn origin() -> Label {
     let values = format!(
         "{ORIGINS} origins at most, of {LONGEST_NAME} bytes at most; `other` is all others together; nothing where none is known"
     );
-    Label { name: "origin", values }
+    Label::limited("origin", &values)
 }
 
 /// A registry with what every service exports: figures of the process and the runtime, and `kcidb_build_info`.

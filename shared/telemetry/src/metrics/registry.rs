@@ -53,7 +53,7 @@ impl Label {
 impl Registry {
     /// Adds a collector whose families all have these labels.
     pub fn add(&self, collector: impl Collector + 'static, labels: &[Label]) {
-        let names: Vec<&str> = labels.iter().map(|label| label.name).collect();
+        let names = super::names(labels);
         debug_assert!(collector.desc().iter().all(|described| described.variable_labels == names), "{names:?}");
         let added = collector.collect();
         self.lock().extend(added.iter().map(|family| Family::of(family, labels)));
